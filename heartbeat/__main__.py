@@ -1,0 +1,5 @@
+"""`python -m heartbeat` is `heartbeat`."""
+
+from heartbeat.cli import main
+
+main()

@@ -1,0 +1,152 @@
+"""Settings: `config/heartbeat.yaml`, overruled by the environment (`HEARTBEAT_…`), frozen once read.
+
+Secrets come from the environment alone. Every setting is described here once; `docs/settings.md` is held in step by a
+test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from heartbeat import configfile
+from heartbeat.errors import ConfigError
+
+PREFIX = "HEARTBEAT_"
+_HERE = Path(__file__).resolve().parent.parent
+
+
+def _beside(name: str) -> Path:
+    """A folder of the working directory if it is there, else of the checkout that this package runs from."""
+    here = Path(name)
+    return here if here.is_dir() else _HERE / name
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path.expanduser()))
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Durations say their unit in their name."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", validate_default=True, env_ignore_empty=True
+    )
+
+    data_dir: Folder = Field(Path("data"), description="where everything that is kept lives; owned by one worker")
+    config_dir: Folder = Field(_beside("config"), description="where heartbeat.yaml and tasks.yaml are")
+    models_dir: Folder = Field(_beside("onnx_models"), description="the catalogue of models: NAME/VERSION/model.yaml")
+    broker: str = Field("sqlite:", description="the log: `sqlite:` is the embedded one, in the data directory")
+
+    web_host: str = Field("127.0.0.1", description="the address that the pages are served on")
+    web_port: int = Field(6066, ge=1, le=65535, description="the port that the pages are served on")
+
+    partitions: int = Field(4, ge=1, le=256, description="partitions of each topic; fixed once the log exists")
+    batch_posts: int = Field(512, ge=1, le=10_000, description="the most messages that an agent takes at once")
+    max_lag_posts: int = Field(8_000, ge=100, description="a feed pauses while a topic has this many unread messages")
+
+    window_sizes_s: tuple[int, ...] = Field((10, 60, 900), description="sizes of the tumbling windows in seconds")
+    grace_s: float = Field(5.0, ge=0, description="how far a live feed's watermark stays behind the clock")
+    allowed_lateness_s: int = Field(900, ge=0, description="how long after its end a closed window takes corrections")
+    longest_wait_s: int = Field(86_400, ge=1, description="a window is sealed after this, whatever its feeds do")
+    heartbeat_s: float = Field(1.0, gt=0, description="how often a feed writes its watermark")
+    publish_s: float = Field(1.0, gt=0, description="how often a changed window is published")
+
+    duplicate_horizon_s: int = Field(86_400, ge=1, description="how long a post is remembered, to know it again")
+    content_hours: float = Field(24.0, gt=0, description="how long posts' texts are kept, in every place")
+    retention_hours: float = Field(24.0, gt=0, description="how long topics keep messages that everybody has read")
+    history_days: int = Field(400, ge=1, description="how long windows and posts' scores are kept for charts")
+    max_topic_bytes: int = Field(2 * 10**9, ge=10**6, description="feeds pause when a topic is this large")
+    max_log_bytes: int = Field(10 * 10**9, ge=10**6, description="feeds pause when the log is this large")
+    durable: bool = Field(False, description="wait for the disk at every commit: a power cut then loses nothing")
+
+    language_model: str = Field("language", description="the model that finds the language: NAME or NAME/VERSION")
+    hint_below: float = Field(0.6, ge=0, le=1, description="a feed's own word on the language decides below this")
+    sentiment_model: str = Field("sentiment-fast", description="the model that scores: NAME or NAME/VERSION")
+    sentiment_by_lang: Mapping[str, str] = Field(
+        default_factory=dict, description="another model for a language: {tr: NAME}; `none` leaves it unscored"
+    )
+    sentiment_by_task: Mapping[str, str] = Field(default_factory=dict, description="another model for a task")
+    mixed_from: float = Field(0.30, ge=0, le=0.5, description="a post is mixed when pos and neg both reach this …")
+    mixed_neutral_to: float = Field(0.30, ge=0, le=1, description="… and neu is at most this")
+
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="the least level that is logged")
+
+    @field_validator("window_sizes_s")
+    @classmethod
+    def _sizes(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if not sizes or any(size < 1 or 86_400 % size for size in sizes) or len(set(sizes)) != len(sizes):
+            raise ValueError("each size has to divide a day, and stand once")
+        return tuple(sorted(sizes))
+
+    @field_validator("broker")
+    @classmethod
+    def _broker(cls, url: str, info: ValidationInfo) -> str:
+        if url != "sqlite:":
+            raise ValueError(f"{url!r}: only `sqlite:` (the log in the data directory) is there; it takes no path")
+        return url
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment overrules what was read from the file."""
+        return env_settings, init_settings
+
+
+def load(config_dir: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        config_dir: the folder that holds heartbeat.yaml; by default HEARTBEAT_CONFIG_DIR, ./config, or the
+            checkout's own. Without a file the defaults stand.
+
+    Raises:
+        ConfigError: a value is wrong or a key unknown; names the file, line and key, or the variable.
+    """
+    folder = config_dir or Path(os.environ.get(f"{PREFIX}CONFIG_DIR") or _beside("config"))
+    path = folder / "heartbeat.yaml"
+    file = configfile.read(path) if path.exists() else None
+    values: dict[str, Any] = {}
+    if file is not None and file.values is not None:
+        if not isinstance(file.values, dict):
+            raise file.error("", "has to be a mapping of settings")
+        values = file.values
+        for key in values:
+            if key not in Settings.model_fields:
+                raise file.error(key, f"is no setting; known are: {', '.join(sorted(Settings.model_fields))}")
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).lower() not in {
+            *Settings.model_fields,
+            *_READ_ELSEWHERE,
+        }:
+            raise ConfigError("is no setting; see docs/settings.md", key=variable)
+    try:
+        return Settings(**{**values, "config_dir": folder})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        problem = first["msg"].removeprefix("Value error, ")
+        if f"{PREFIX}{field}".upper() in os.environ or file is None:
+            raise ConfigError(problem, key=f"{PREFIX}{field}".upper()) from None
+        dotted = field + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"][1:])
+        raise file.error(dotted, problem) from None
+    except Exception as error:  # pydantic-settings' own SettingsError: a variable that is not JSON where it must be
+        raise ConfigError(str(error), key="environment") from error
+
+
+_READ_ELSEWHERE = {"faults", "web_token", "influx_url", "influx_org", "influx_bucket", "influx_token"}
+"""Variables that are no settings: secrets, and what only tests use."""

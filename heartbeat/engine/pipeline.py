@@ -1,0 +1,376 @@
+"""One partition of one agent: read, decode, handler, submit; in order, one turn at a time.
+
+A turn does one thing that is due: a tick, or one attempt at the messages at hand. A batch that failed lies at hand as
+its halves, until the bad message stands alone and goes to dead letters.
+
+Stages say what may be cut short when the worker stops: idle at once, a handler after a grace, a commit never, since its
+outcome has to be known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Task
+from collections.abc import Callable
+from enum import Enum
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from heartbeat.engine.agent import Batch
+from heartbeat.engine.commits import CommitFailed, Commits
+from heartbeat.engine.deadletters import dead_letter, reason_of
+from heartbeat.engine.log import TP, LogRecord
+from heartbeat.engine.reader import Reader
+from heartbeat.engine.unit import Unit, current
+from heartbeat.errors import LogError, Retry
+from heartbeat.health import State
+from heartbeat.topics import DEADLETTERS
+
+if TYPE_CHECKING:
+    from heartbeat.engine.runner import AgentRunner
+
+logger = logging.getLogger(__name__)
+
+LONGEST_BACKOFF_S: Final = 30.0
+FIRST_COMMIT_BACKOFF_S: Final = 0.05
+LONGEST_COMMIT_BACKOFF_S: Final = 10.0
+PATIENCE_S: Final = 5.0
+"""How long a read waits when nothing else is due."""
+LONGEST_SLEEP_S: Final = 1.0
+"""How long a pipeline sleeps at most while it has to wait: then it looks whether the breaker has closed."""
+TICKS_UNTIL_FAILED: Final = 5
+
+
+class Turn(NamedTuple):
+    """What came of a turn: something was done, or there is nothing to do, or there is before `wait_s` are over."""
+
+    done: bool
+    wait_s: float = 0.0
+
+
+DONE: Final = Turn(True)
+NOTHING: Final = Turn(False)
+
+
+class Stage(Enum):
+    """What a pipeline is about."""
+
+    IDLE = 0
+    HANDLER = 1
+    COMMIT = 2
+
+
+class HandlerCancelled(Exception):
+    """Something inside a handler was cancelled, though nobody had asked the pipeline to stop."""
+
+
+class Pipeline:
+    """One partition of one agent."""
+
+    def __init__(self, runner: AgentRunner, tp: TP) -> None:
+        self.tp = tp
+        self.task: Task[None] | None = None
+        self._runner, self._spec, self._context = runner, runner.spec, runner.context
+        self._commits = Commits(self._context.log, self._spec.name, runner.group, tp, self._count)
+        self._reader = Reader(self._context.log, self._context.codec, tp, self._commits.position)
+        self._in_handler = self._closing = False
+        self._not_before = 0.0
+        self._backoff_s = self._spec.backoff_s
+        self._commit_backoff_s = FIRST_COMMIT_BACKOFF_S
+        self._next_tick = self._context.timer() + self._spec.tick_s
+        self._tick_failures = 0
+        runner.breaker.restore(tp.partition, self._commits.row)
+
+    def lag(self) -> int:
+        """How many messages are not finished, counted by offsets."""
+        return max(self._context.log.end_offset(self.tp) - self._commits.position, 0)
+
+    @property
+    def stage(self) -> Stage:
+        """What it is about at the moment."""
+        if self._in_handler:
+            return Stage.HANDLER
+        return Stage.COMMIT if self._commits.waiting else Stage.IDLE
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no unit waits for its commit."""
+        return not len(self._commits)
+
+    # -- running by itself ----------------------------------------------------------------------------------------
+
+    def start(self, crash: Callable[[BaseException], None]) -> None:
+        """Work until interrupted. `crash` is told of an error that only a restart can mend."""
+        self.task = asyncio.create_task(self._run(crash), name=f"{self._spec.name}/{self.tp.partition}")
+
+    def interrupt(self, *, force: bool = False) -> None:
+        """Begin to stop; `force` cuts a handler short too."""
+        self._closing = True
+        if self.task is not None and (self.stage is Stage.IDLE or (force and self.stage is Stage.HANDLER)):
+            self.task.cancel()
+
+    async def _run(self, crash: Callable[[BaseException], None]) -> None:
+        try:
+            try:
+                while not self._closing:
+                    turn = await self.turn(patience_s=PATIENCE_S, linger_s=self._spec.linger_s)
+                    # it may have been asked to stop while it waited for a commit, which is not cut short
+                    await asyncio.sleep(0 if turn.done or self._closing else min(turn.wait_s, LONGEST_SLEEP_S))
+            except asyncio.CancelledError:
+                if not self._closing:
+                    raise
+            try:
+                await self._commits.settle()
+            except CommitFailed as error:  # the next start reads these messages again
+                await self._commits.undo(error)
+        except Exception as error:
+            crash(error)
+
+    async def turn(self, *, limit: int | None = None, patience_s: float = 0.0, linger_s: float = 0.0) -> Turn:
+        """Do one thing that is due.
+
+        Args:
+            limit: the most messages of a batch, if fewer than the agent's own `max_messages`.
+            patience_s: how long to wait for a message when there is nothing to do; 0 never waits.
+            linger_s: how long to wait for a batch to fill.
+
+        Raises:
+            StaleUnit: somebody else moved the offset, or it is not known what became durable: only a restart knows.
+        """
+        try:
+            now = self._context.timer()
+            if self._spec.tick is not None and now >= self._next_tick:
+                return await self._tick()
+            wait_s = max(self._not_before - now, self._runner.breaker.wait_s(self.tp.partition, now))
+            if wait_s > 0:
+                await self._commits.settle()
+                return Turn(False, self._until_tick(wait_s))
+            limit = limit or self._spec.max_messages
+            if not self._reader.first and not await self._read(limit, patience_s, linger_s):
+                return NOTHING
+            return await self._attempt()
+        except CommitFailed as error:
+            return await self._rewind(error)
+
+    async def tick(self) -> Turn:
+        """Call the agent's tick now, whether it is due or not."""
+        try:
+            return await self._tick() if self._spec.tick is not None else NOTHING
+        except CommitFailed as error:
+            return await self._rewind(error)
+
+    async def settle(self) -> None:
+        """Wait until every unit is durable or undone."""
+        try:
+            await self._commits.settle()
+        except CommitFailed as error:
+            await self._rewind(error)
+
+    # -- batches --------------------------------------------------------------------------------------------------
+
+    async def _read(self, limit: int, patience_s: float, linger_s: float) -> bool:
+        """Have a batch at hand; waits for one only when no unit is on its way."""
+        try:
+            found = await self._reader.read(limit, linger_s=linger_s)
+            if not found:
+                await self._commits.settle()
+                if patience_s > 0 and not self._closing:
+                    wait_s = self._until_tick(patience_s)
+                    found = await self._reader.read(limit, wait_s=wait_s, linger_s=linger_s)
+        except LogError as error:
+            self._wait("read", f"the log cannot be read: {error}", self._backed_off())
+            return False
+        self._runner.well(self.tp.partition, "read")
+        return found
+
+    async def _attempt(self) -> Turn:
+        """One attempt at the first piece at hand."""
+        events, bad = self._reader.decode()
+        if bad is not None:
+            self._reader.split(max(len(events), 1))
+            if not events:
+                return await self._throw_out(self._reader.first[0], bad)
+        records = self._reader.first
+        unit = self._unit(records[-1].offset + 1, len(records))
+        try:
+            await self._call(unit, self._spec.handler(Batch(self.tp, events), unit.emit))
+        except self._context.raised:
+            raise
+        except (Retry, LogError, HandlerCancelled) as error:
+            self._runner.stats.retries += 1
+            asked = error.after_s if isinstance(error, Retry) else None
+            return self._wait("handler", str(error), self._backed_off() if asked is None else asked)
+        except Exception as error:
+            if len(records) > 1:
+                self._runner.stats.halvings += 1
+                self._reader.split(len(records) // 2)
+                return DONE
+            return await self._throw_out(records[0], error)
+        return await self._submit(unit)
+
+    async def _throw_out(self, record: LogRecord, error: BaseException) -> Turn:
+        """One message goes to dead letters, unless the breaker says that it is not the messages' fault."""
+        await self._commits.settle()  # only then has the breaker seen everything before it
+        context, partition, breaker = self._context, self.tp.partition, self._runner.breaker
+        why = breaker.would_trip(partition)
+        if breaker.is_open or why:
+            return self._trip(record, f"{why or 'messages keep failing'}, the last one with {reason_of(error)}")
+        logger.warning(
+            "%s: %s/%d@%d goes to dead letters: %s",
+            self._spec.name,
+            self.tp.topic,
+            partition,
+            record.offset,
+            reason_of(error),
+        )
+        unit = self._unit(record.offset + 1, 1)
+        unit.dead = 1
+        count = context.partitions[DEADLETTERS.name]
+        unit.appends.append(
+            dead_letter(record, self.tp, self._spec.name, error, at_ms=context.clock.now_ms(), partitions=count)
+        )
+        unit.seal()
+        return await self._submit(unit)
+
+    def _trip(self, record: LogRecord, why: str) -> Turn:
+        """Too much would be thrown out: this message stays where it is, and the whole agent waits."""
+        breaker, now = self._runner.breaker, self._context.timer()
+        breaker.trip(self.tp.partition, now)
+        self._runner.trouble(
+            self.tp.partition,
+            "breaker",
+            State.FAILED,
+            f"{why}; nothing more is thrown out",
+            f"find out why {self._spec.name} fails at offset {record.offset} of {self.tp.topic}/{self.tp.partition}; "
+            "it is tried again by itself from time to time, and at a restart",
+        )
+        return Turn(False, self._until_tick(breaker.wait_s(self.tp.partition, now)))
+
+    # -- ticks ----------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> Turn:
+        """Call the agent's tick as a unit of its own.
+
+        A tick that raises is undone and tried again with backoff, while batches go on: no message is to blame, and
+        what it would have done (closing a window, say) is due at the next tick as well. After five failures in a row
+        the agent counts as failed on the health board until a tick succeeds.
+        """
+        spec, context, stats = self._spec, self._context, self._runner.stats
+        assert spec.tick is not None
+        unit = self._unit(self._commits.position, 0)
+        try:
+            await self._call(unit, spec.tick(self.tp.partition, context.clock.now_ms(), unit.emit))
+        except context.raised:
+            raise
+        except Exception as error:
+            self._tick_failures += 1
+            stats.failed_ticks += 1
+            state = State.FAILED if self._tick_failures >= TICKS_UNTIL_FAILED else State.WAITING
+            why = f"its tick fails in partition {self.tp.partition}: {reason_of(error)}"
+            self._runner.trouble(self.tp.partition, "tick", state, why, "it is tried again by itself; nothing is lost")
+            wait_s = max(min(spec.tick_s * 2**self._tick_failures, LONGEST_BACKOFF_S), spec.tick_s)
+            self._next_tick = context.timer() + wait_s
+            return DONE
+        self._tick_failures = 0
+        self._runner.well(self.tp.partition, "tick")
+        stats.ticks += 1
+        if unit.appends or unit.puts:
+            self._commits.submit(unit)
+            stats.inflight += 1
+            await self._commits.settle()  # if that fails, the tick stays due
+        self._next_tick = context.timer() + spec.tick_s
+        return DONE
+
+    def _until_tick(self, wait_s: float) -> float:
+        if self._spec.tick is None:
+            return wait_s
+        return max(min(wait_s, self._next_tick - self._context.timer()), 0.0)
+
+    # -- units ----------------------------------------------------------------------------------------------------
+
+    def _unit(self, end: int, messages: int) -> Unit:
+        context, runner = self._context, self._runner
+        return Unit(
+            self._spec.name,
+            runner.group,
+            self.tp,
+            self._commits.expected,
+            end,
+            encode=context.codec.encode,
+            partitions=context.partitions,
+            messages=messages,
+        )
+
+    async def _call(self, unit: Unit, work: Any) -> None:
+        """Run a handler or a tick inside its unit and seal that; rolled back if anything is raised."""
+        token, began = current.set(unit), perf_counter()
+        self._in_handler = True
+        try:
+            await work
+            unit.seal()
+        except asyncio.CancelledError as error:
+            unit.rollback()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise HandlerCancelled("something inside the handler was cancelled") from error
+        except BaseException:
+            unit.rollback()
+            raise
+        finally:
+            self._in_handler = False
+            current.reset(token)
+            self._runner.stats.handler_s += perf_counter() - began
+
+    async def _submit(self, unit: Unit) -> Turn:
+        """Hand over a unit of messages; they are done unless its commit fails."""
+        self._backoff_s = self._spec.backoff_s
+        self._runner.well(self.tp.partition, "handler")
+        self._reader.drop()
+        self._commits.submit(unit)
+        self._runner.stats.inflight += 1
+        probing = self._runner.breaker.tripped_by == self.tp.partition
+        await self._commits.settle(0 if probing else self._spec.max_inflight - 1)
+        return DONE
+
+    def _count(self, unit: Unit, seconds: float) -> None:
+        """A unit has become durable."""
+        stats, breaker, partition = self._runner.stats, self._runner.breaker, self.tp.partition
+        stats.inflight -= 1
+        stats.commit_s += seconds
+        stats.emitted += len(unit.appends)
+        stats.messages += unit.messages
+        stats.batches += 1 if unit.messages else 0
+        if unit.dead:
+            stats.dead_letters += 1
+            breaker.died(partition)
+        elif unit.messages:
+            breaker.succeeded(partition, unit.messages)
+            if not breaker.is_open:
+                self._runner.well(partition, "breaker")
+        self._commit_backoff_s = FIRST_COMMIT_BACKOFF_S
+        self._runner.well(partition, "commit")
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    async def _rewind(self, error: CommitFailed) -> Turn:
+        """Disk full and the like: undo what is not durable, wait, read it again."""
+        self._runner.stats.inflight -= await self._commits.undo(error)
+        self._runner.stats.rewinds += 1
+        self._reader.go_to(self._commits.position)
+        wait_s = self._commit_backoff_s * self._context.random.uniform(0.75, 1.25)
+        self._commit_backoff_s = min(self._commit_backoff_s * 2, LONGEST_COMMIT_BACKOFF_S)
+        self._next_tick = max(self._next_tick, self._context.timer() + wait_s)  # it could not be written either
+        return self._wait("commit", f"cannot write to the log: {error.__cause__}", wait_s)
+
+    def _backed_off(self) -> float:
+        wait_s = self._backoff_s * self._context.random.uniform(0.75, 1.25)
+        self._backoff_s = min(self._backoff_s * 2, LONGEST_BACKOFF_S)
+        return wait_s
+
+    def _wait(self, kind: str, why: str, wait_s: float) -> Turn:
+        """Not the messages' fault: the same again after a while; only this partition waits."""
+        self._runner.trouble(self.tp.partition, kind, State.WAITING, why, "it is tried again by itself")
+        self._not_before = self._context.timer() + wait_s
+        return Turn(False, self._until_tick(wait_s))

@@ -1,0 +1,94 @@
+"""A model of the character n-gram family, ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heartbeat.errors import ModelUnfit
+from heartbeat.models.batching import Limits, MicroBatcher
+from heartbeat.models.catalogue import Card, Entry
+from heartbeat.models.runtime import Graph
+from heartbeat.models.text import prepare, to_codes
+
+_PROBES: Final = ("", "a", "Hello, Welt! Ça va? 42", "🎉🎉🎉", "日本語 русский العربية", "x" * 700, "\0\U0010ffff")
+"""Texts that a graph is tried on when it is loaded: none may make it fail or answer nonsense."""
+
+
+class NgramModel:
+    """Gives texts their labels' probabilities.
+
+    Attributes:
+        card: what `model.yaml` says.
+        reference: NAME/VERSION.
+    """
+
+    def __init__(self, entry: Entry, graph: Graph, limits: Limits | None = None) -> None:
+        self.card: Card = entry.card
+        self.reference = entry.reference
+        self._graph = graph
+        self._batcher = MicroBatcher(self._infer, length=len, columns=len(self.card.labels), limits=limits)
+
+    @classmethod
+    def load(
+        cls,
+        entry: Entry,
+        *,
+        kind: Literal["language", "sentiment"],
+        threads: int = 1,
+        limits: Limits | None = None,
+    ) -> NgramModel:
+        """Verify a model's files, load it and try it.
+
+        Raises:
+            ModelDamaged: a file is not what it was.
+            ModelUnfit: it is of another kind, or does not do what its card says.
+        """
+        if entry.card.kind != kind:
+            raise ModelUnfit(
+                f"model {entry.reference} cannot be used for {kind}: it is a {entry.card.kind} model; "
+                f"name a {kind} model instead"
+            )
+        entry.verify()
+        graph = Graph(entry, threads=threads)
+        try:
+            _try_out(entry, graph)
+        except BaseException:
+            graph.close()
+            raise
+        return cls(entry, graph, limits)
+
+    def prepare(self, texts: Sequence[str]) -> list[str]:
+        """Texts as the model reads them. What has no character left but space holds nothing to judge."""
+        most = self.card.max_chars
+        return [prepare(text)[:most] for text in texts]
+
+    async def probabilities(self, prepared: Sequence[str]) -> NDArray[np.float32]:
+        """A row for each prepared text, in order; columns as in the card's `labels`."""
+        return await self._batcher.ask(prepared)
+
+    async def close(self) -> None:
+        """Answer what has been asked, and end the model's thread."""
+        await self._batcher.close()
+        self._graph.close()
+
+    async def _infer(self, groups: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        return await self._graph.run([to_codes(group) for group in groups])
+
+
+def _try_out(entry: Entry, graph: Graph) -> None:
+    try:
+        (rows,) = graph.run_here([to_codes([prepare(text)[: entry.card.max_chars] for text in _PROBES])])
+    except Exception as error:  # ONNX Runtime's exceptions have no common type of their own
+        raise ModelUnfit(f"model {entry.reference} cannot be used: it fails on a trial text: {error}") from error
+    labels = len(entry.card.labels)
+    if rows.shape != (len(_PROBES), labels):
+        raise ModelUnfit(
+            f"model {entry.reference} cannot be used: it answers {len(_PROBES)} texts with an array of "
+            f"{' by '.join(map(str, rows.shape))}, but its card has {labels} labels"
+        )
+    if not (np.all(rows >= 0) and np.allclose(rows.sum(axis=1), 1, atol=1e-3)):
+        raise ModelUnfit(f"model {entry.reference} cannot be used: its answers are no probabilities that add up to 1")

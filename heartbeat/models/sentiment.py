@@ -1,0 +1,194 @@
+"""Scores texts with the models that the settings choose.
+
+Which model: the first of the task's own, the language's own and the default one that has evidence for the language.
+`none`, for a task or a language, leaves its posts unscored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heartbeat.errors import ModelMissing
+from heartbeat.models.api import UNKNOWN, Sentiment
+from heartbeat.models.catalogue import Catalogue
+from heartbeat.models.ngram import NgramModel
+from heartbeat.settings import Settings
+
+NONE: Final = "none"
+"""Stands in the settings where a model's name could: nothing is scored there."""
+
+NO_TEXT: Final = "no text"
+NOT_RECOGNISED: Final = "language not recognised"
+
+_UNIT: Final = 1_000_000
+_ORDER: Final = ("neutral", "negative", "positive")
+"""Of labels with equal scores the first one here is given: what is not clear is neutral."""
+
+
+def no_model_for(lang: str) -> str:
+    """Why a post in a language stays unscored."""
+    return NOT_RECOGNISED if lang == UNKNOWN else f"no model for language {lang}"
+
+
+class ConfiguredScorer:
+    """Scores with several models, by task and language.
+
+    Args:
+        models: every model, by the name that the choices use for it.
+        default: the model's name, or `none`.
+        by_lang: other names, by language.
+        by_task: other names, by task.
+        mixed_from: a text is mixed when pos and neg both reach this …
+        mixed_neutral_to: … and neu is at most this.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, NgramModel],
+        *,
+        default: str,
+        by_lang: Mapping[str, str] | None = None,
+        by_task: Mapping[str, str] | None = None,
+        mixed_from: float = 0.30,
+        mixed_neutral_to: float = 0.30,
+    ) -> None:
+        self._by_reference = {model.reference: model for model in models.values()}
+        self._columns = {
+            reference: [model.card.labels.index(label) for label in _ORDER]
+            for reference, model in self._by_reference.items()
+        }
+        self._mixed_from, self._mixed_neutral_to = round(mixed_from * _UNIT), round(mixed_neutral_to * _UNIT)
+        by_lang, by_task = by_lang or {}, by_task or {}
+        # Asked once for each post and task, so it is worked out beforehand: by language, by task and language.
+        self._usual = _by_language(models, None, by_lang, default)
+        self._by_task = {task: _by_language(models, name, by_lang, default) for task, name in by_task.items()}
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> ConfiguredScorer:
+        """Load each model that the settings name, once.
+
+        Raises:
+            ModelMissing: one of them is not in the catalogue; names the setting.
+            ModelDamaged: a file is not what it was.
+            ModelUnfit: one of them is no sentiment model, or does not do what its card says.
+        """
+        catalogue = Catalogue(settings.models_dir)
+        named = {
+            "sentiment_model": settings.sentiment_model,
+            **{f"sentiment_by_lang.{lang}": name for lang, name in settings.sentiment_by_lang.items()},
+            **{f"sentiment_by_task.{task}": name for task, name in settings.sentiment_by_task.items()},
+        }
+        models: dict[str, NgramModel] = {}
+        loaded: dict[str, NgramModel] = {}
+        for setting, name in named.items():
+            if name == NONE or name in models:
+                continue
+            try:
+                entry = catalogue.find(name)
+            except ModelMissing as error:
+                raise ModelMissing(f"{setting}: {error}") from error
+            if entry.reference not in loaded:
+                loaded[entry.reference] = NgramModel.load(entry, kind="sentiment")
+            models[name] = loaded[entry.reference]
+        return cls(
+            models,
+            default=settings.sentiment_model,
+            by_lang=settings.sentiment_by_lang,
+            by_task=settings.sentiment_by_task,
+            mixed_from=settings.mixed_from,
+            mixed_neutral_to=settings.mixed_neutral_to,
+        )
+
+    def model_for(self, task: str, lang: str) -> str | None:
+        """The model (NAME/VERSION) that scores this task's posts in this language; None leaves them unscored."""
+        return self._by_task.get(task, self._usual).get(lang)
+
+    async def score(self, model: str | None, texts: Sequence[str], langs: Sequence[str]) -> list[Sentiment]:
+        """One result for each text, in order.
+
+        A text without words, and one in a language that the model has no evidence for, is unscored, with the reason.
+
+        Args:
+            model: NAME/VERSION as `model_for` gave it; None scores nothing.
+            texts: as the posts have them.
+            langs: the language of each text.
+
+        Raises:
+            ModelMissing: a model that is not loaded.
+        """
+        if model is None:
+            return [
+                _unscored(no_model_for(lang) if text.strip() else NO_TEXT)
+                for text, lang in zip(texts, langs, strict=True)
+            ]
+        try:
+            chosen = self._by_reference[model]
+        except KeyError:
+            raise ModelMissing(f"model {model!r} is not loaded; loaded are: {', '.join(self._by_reference)}") from None
+        results: list[Sentiment | None] = []
+        known = frozenset(chosen.card.languages)
+        present: list[str] = []
+        for text, lang in zip(chosen.prepare(texts), langs, strict=True):
+            if not text or text.isspace():
+                results.append(_unscored(NO_TEXT))
+            elif lang not in known:
+                results.append(_unscored(no_model_for(lang)))
+            else:
+                results.append(None)
+                present.append(text)
+        rows = await chosen.probabilities(present)
+        scored = iter(self._sentiments(model, rows))
+        return [next(scored) if result is None else result for result in results]
+
+    async def close(self) -> None:
+        """Answer what has been asked, and let the models go."""
+        for model in self._by_reference.values():
+            await model.close()
+
+    def _sentiments(self, model: str, rows: NDArray[np.float32]) -> list[Sentiment]:
+        neu, neg, pos = in_units(rows[:, self._columns[model]]).T
+        mixed = (pos >= self._mixed_from) & (neg >= self._mixed_from) & (neu <= self._mixed_neutral_to)
+        best = np.where(mixed, len(_ORDER), np.argmax((neu, neg, pos), axis=0))
+        labels = (*_ORDER, "mixed")
+        return [
+            Sentiment(p, u, n, labels[index], model)
+            for p, u, n, index in zip(
+                (pos / _UNIT).tolist(), (neu / _UNIT).tolist(), (neg / _UNIT).tolist(), best.tolist(), strict=True
+            )
+        ]
+
+
+def _by_language(
+    models: Mapping[str, NgramModel], own: str | None, by_lang: Mapping[str, str], default: str
+) -> dict[str, str]:
+    """The model of each language that one scores, for a task that has a choice of its own or none."""
+    chosen: dict[str, str] = {}
+    for lang in {lang for model in models.values() for lang in model.card.languages}:
+        if NONE in (own, by_lang.get(lang)):
+            continue
+        for name in (own, by_lang.get(lang), default):
+            if name is not None and name != NONE and lang in models[name].card.languages:
+                chosen[lang] = models[name].reference
+                break
+    return chosen
+
+
+def in_units(rows: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Probabilities in units of 10⁻⁶, so that each row adds up to exactly 1,000,000.
+
+    Each is rounded; what rounding makes too much or too little, at most one unit, is taken from or given to the
+    largest.
+    """
+    exact = rows.astype(np.float64)
+    units: NDArray[np.int64] = np.rint(exact * (_UNIT / exact.sum(axis=1, keepdims=True))).astype(np.int64)
+    at = np.arange(len(units))
+    units[at, units.argmax(axis=1)] += _UNIT - units.sum(axis=1)
+    return units
+
+
+def _unscored(reason: str) -> Sentiment:
+    return Sentiment(None, None, None, None, None, reason)

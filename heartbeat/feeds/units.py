@@ -1,0 +1,130 @@
+"""From a delivery to the unit that is written: posts with their tasks, dead letters, heartbeats, the cursor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from heartbeat.clock import Clock
+from heartbeat.engine.log import Append, Log, UnitWrite
+from heartbeat.errors import UnencodableRecord
+from heartbeat.feeds.base import Delivery, Feed, Rejected
+from heartbeat.feeds.cursors import Standing
+from heartbeat.feeds.promises import Promises, Says, says_of
+from heartbeat.records import Codec, Heartbeat, Post
+from heartbeat.tasks import Matcher, Task
+from heartbeat.topics import CURSORS, DEADLETTERS, INGEST, partition_of, post_key
+
+EARLIEST_MS: Final = 15 * 60_000
+"""How far before its receipt a live post's own time is believed."""
+LATEST_MS: Final = 60_000
+"""How far after its receipt a live post's own time is believed."""
+
+
+def clamped(post: Post) -> Post:
+    """The post with a time that can be believed: its own near the time of receipt, else that."""
+    if post.received_ms - EARLIEST_MS <= post.time_ms <= post.received_ms + LATEST_MS:
+        return post
+    return post._replace(time_ms=post.received_ms, time_clamped=True)
+
+
+def dead_letter(feed: str, rejected: Rejected, partitions: int, now_ms: int) -> Append:
+    """An item that is no post, as a message: its original bytes, and in headers where it stood and why.
+
+    The headers are those of the engine's dead letters, with the feed in the place of the topic and `feed` in that of
+    the agent; instead of partition and offset there is a `place`.
+    """
+    headers = (
+        ("topic", feed.encode()),
+        ("agent", b"feed"),
+        ("reason", rejected.reason.encode(errors="backslashreplace")),
+        ("place", rejected.place.encode(errors="backslashreplace")),
+        ("at_ms", str(now_ms).encode()),
+    )
+    return Append(DEADLETTERS.name, partition_of(feed, partitions), feed.encode(), rejected.raw, headers)
+
+
+_TASKS: Final = Post._fields.index("tasks")
+
+
+class Encoder:
+    """Makes messages of one feed's posts and heartbeats."""
+
+    def __init__(self, feed: str, tasks: Matcher, codec: Codec, partitions: int) -> None:
+        self._feed, self._match, self._codec, self._partitions = feed, tasks.match, codec, partitions
+
+    def posts(self, posts: Iterable[Post], place: str) -> tuple[list[Append], list[Rejected]]:
+        """Messages for the posts that belong to a task, and for every edit and deletion; what cannot be written."""
+        appends: list[Append] = []
+        rejected: list[Rejected] = []
+        match, encode, partitions = self._match, self._codec.encode, self._partitions
+        for post in posts:
+            tasks = match(post.content)
+            if not tasks and post.rev == 0 and post.op == "upsert":
+                continue
+            try:
+                if not post.id or not post.source or "\n" in post.source:
+                    raise UnencodableRecord("a post without a usable id or source")
+                key = post_key(post.source, post.id)
+                value = encode(Post._make((*post[:_TASKS], [*tasks], *post[_TASKS + 1 :])))  # `_replace`, faster
+                appends.append(Append(INGEST.name, partition_of(key, partitions), key.encode(), value))
+            except (UnencodableRecord, UnicodeEncodeError) as error:
+                reason = str(error) if isinstance(error, UnencodableRecord) else "text that is no Unicode"
+                raw = json.dumps(post._asdict(), default=str).encode()
+                rejected.append(Rejected(raw, reason, place))
+        return appends, rejected
+
+    def heartbeats(
+        self, watermark_ms: int, connected: bool, caught_up: bool, *, tasks: Sequence[str] | None
+    ) -> list[Append]:
+        """One message for every partition."""
+        key = self._feed.encode()
+        return [
+            Append(
+                INGEST.name,
+                partition,
+                key,
+                self._codec.encode(Heartbeat(self._feed, partition, watermark_ms, caught_up, connected, tasks)),
+            )
+            for partition in range(self._partitions)
+        ]
+
+
+class Units:
+    """Makes the units of one feed."""
+
+    def __init__(
+        self, feed: Feed, tasks: Sequence[Task], *, log: Log, codec: Codec, clock: Clock, promises: Promises
+    ) -> None:
+        self._feed, self._tasks = feed, tuple(task.name for task in tasks)
+        self._log, self._clock, self._promises = log, clock, promises
+        self._encoder = Encoder(feed.name, Matcher(tasks), codec, log.partitions(INGEST.name))
+
+    def of(self, delivery: Delivery, before: Standing) -> tuple[UnitWrite, Standing, Says | None]:
+        """What to write for a delivery, where the feed stands then, and what its heartbeats say, if there are any."""
+        posts = [clamped(post) for post in delivery.posts] if self._feed.live else delivery.posts
+        appends, unusable = self._encoder.posts(posts, delivery.cursor.decode(errors="backslashreplace"))
+        partitions, now_ms = self._log.partitions(DEADLETTERS.name), self._clock.now_ms()
+        rejected = [*delivery.rejected, *unusable]
+        letters = [dead_letter(self._feed.name, item, partitions, now_ms) for item in rejected]
+        after = Standing(
+            feed=self._feed.name,
+            cursor=delivery.cursor,
+            state=delivery.state,
+            tasks=self._tasks,
+            watermark_ms=self._promises.watermark(delivery, posts, before.watermark_ms),
+            posts=before.posts + len(delivery.posts),
+            matched=before.matched + len(appends),
+            rejected=before.rejected + len(rejected),
+        )
+        says = says_of(delivery.state) if self._promises.due(delivery) else None
+        return self.closed([*appends, *letters], after, says), after, says
+
+    def closed(self, appends: list[Append], after: Standing, says: Says | None) -> UnitWrite:
+        """A unit of these messages, behind them heartbeats that say this (None: none), and the cursor."""
+        if says is not None:
+            tasks = self._tasks if self._promises.said is None else None
+            appends += self._encoder.heartbeats(after.watermark_ms, *says, tasks=tasks)
+        appends.append(after.append(self._log.partitions(CURSORS.name)))
+        return UnitWrite(appends)

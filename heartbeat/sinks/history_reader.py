@@ -1,0 +1,193 @@
+"""Reads the history: for pages and exports, while a worker writes and when none runs.
+
+Everything is read in pages of some thousand rows, each a snapshot of its own, so that no reader ever keeps the writer
+from checkpointing. A page that was read does not change any more; what is written meanwhile is seen by later ones.
+
+Calls block for some milliseconds: an event loop makes them in a thread (`asyncio.to_thread`). A reader may be used from
+any thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import orjson
+
+from heartbeat.records import Figures
+from heartbeat.sinks.history_post_pages import PostPages
+from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary, WindowRow, window_row
+from heartbeat.sinks.history_snapshot import Snapshots
+from heartbeat.sinks.history_statements import distinct, read_page
+
+PAGE_ROWS: Final = 4_000
+EARLIEST_MS: Final = -(2**63)
+LATEST_MS: Final = 2**63 - 1
+
+_OVERALL: Final = (
+    "start_ms, revision, final, scored, unscored, positive, neutral, negative, mixed, pos_e6, neu_e6, neg_e6"
+)
+
+
+class HistoryReader:
+    """A read-only view of a history's file.
+
+    Args:
+        path: the file.
+        page_rows: rows of one snapshot.
+
+    Raises:
+        HistoryError: there is none, it cannot be read, or it is of another version. Any method may raise it, too.
+    """
+
+    def __init__(self, path: Path, *, page_rows: int = PAGE_ROWS) -> None:
+        self._page_rows = page_rows
+        self._snapshots = Snapshots(path)
+
+    def __enter__(self) -> HistoryReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._snapshots.close()
+
+    def tasks(self) -> list[str]:
+        """The tasks that anything is known of, by name."""
+        with self._snapshots.one() as connection:
+            numbers = {task for table in ("windows", "posts") for (task,) in distinct(connection, table, "task")}
+            return sorted(self._snapshots.name(task) for task in numbers)
+
+    def sizes(self, task: str | None = None) -> list[int]:
+        """The sizes of stored windows in seconds, of one task or of all."""
+        with self._snapshots.one() as connection:
+            if task is not None:
+                return _sizes(connection, self._snapshots.number(task))
+            return sorted({size_s for _, size_s in distinct(connection, "windows", "task", "size_s")})
+
+    def summary(self, task: str) -> Summary | None:
+        """What there is of a task; None if it has no windows. Posts are counted by the largest windows."""
+        with self._snapshots.one() as connection:
+            number = self._snapshots.number(task)
+            sizes = _sizes(connection, number)
+            if not sizes:
+                return None
+            spans = [
+                connection.execute(
+                    "SELECT min(start_ms), max(start_ms) + 1000 * ?2 FROM windows WHERE task = ?1 AND size_s = ?2",
+                    (number, size_s),
+                ).fetchall()[0]
+                for size_s in sizes
+            ]
+            total, unscored = connection.execute(
+                "SELECT total(scored + unscored), total(unscored) FROM windows WHERE task = ? AND size_s = ?",
+                (number, sizes[-1]),
+            ).fetchall()[0]
+            late = connection.execute("SELECT count(*) FROM late WHERE task = ?", (number,)).fetchall()[0][0]
+        from_ms, to_ms = min(first for first, _ in spans), max(last for _, last in spans)
+        return Summary(task, from_ms, to_ms, int(total), int(unscored), late)
+
+    def windows(
+        self,
+        task: str | None = None,
+        *,
+        size_s: int | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        by: By = "all",
+    ) -> Iterator[WindowRow]:
+        """Windows that start in [from_ms, to_ms), ordered by task, size, start and key.
+
+        Args:
+            task: one task; None: all.
+            size_s: one size; None: all.
+            from_ms: ms since the epoch; None: from the first one.
+            to_ms: ms since the epoch; None: to the last one.
+            by: a row a window, or one for each of its languages or sources.
+        """
+        for name in self.tasks() if task is None else [task]:
+            for size in self.sizes(name) if size_s is None else [size_s]:
+                for row in self.figures(name, size, from_ms=from_ms, to_ms=to_ms, by=by):
+                    yield window_row(name, size, by, row)
+
+    def figures(
+        self, task: str, size_s: int, *, from_ms: int | None = None, to_ms: int | None = None, by: By = "all"
+    ) -> Iterator[FiguresRow]:
+        """As `windows`, for one task and size, with sums instead of means."""
+        start_ms = EARLIEST_MS if from_ms is None else from_ms
+        columns, table = _OVERALL, "windows"
+        if by != "all":
+            columns, table = f"start_ms, revision, final, {by}", "windows JOIN parts USING (task, size_s, start_ms)"
+        while True:
+            with self._snapshots.one() as connection:
+                rows = read_page(
+                    connection,
+                    columns,
+                    f"FROM {table} WHERE task = ? AND size_s = ? AND start_ms >= ? AND start_ms < ?"
+                    " ORDER BY start_ms LIMIT ?",
+                    (
+                        self._snapshots.number(task),
+                        size_s,
+                        start_ms,
+                        LATEST_MS if to_ms is None else to_ms,
+                        self._page_rows,
+                    ),
+                )
+            for at_ms, revision, final, *figures in rows:
+                parts: list[tuple[str, Any]] = [("all", figures)]
+                if by != "all":
+                    parts = sorted(orjson.loads(figures[0]).items())
+                for key, part in parts:
+                    yield FiguresRow(at_ms, key, Figures._make(part), revision, bool(final))
+            if len(rows) < self._page_rows:
+                return
+            start_ms = rows[-1][0] + 1
+
+    def posts(
+        self,
+        task: str | None = None,
+        *,
+        limit: int | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        newest_first: bool = False,
+        content: bool = False,
+    ) -> Iterator[PostRow]:
+        """Posts whose time is in [from_ms, to_ms), ordered by task, time, source and id.
+
+        Args:
+            task: one task; None: all.
+            limit: the most rows.
+            from_ms: ms since the epoch; None: from the first one.
+            to_ms: ms since the epoch; None: to the last one.
+            newest_first: within a task the other way round.
+            content: with texts, as far as they are still kept.
+        """
+        left = limit
+        page_rows = self._page_rows if limit is None else max(min(limit + 1, self._page_rows), 1)
+        for name in self.tasks() if task is None else [task]:
+            pages = PostPages(self._snapshots, name, page_rows=page_rows, newest_first=newest_first, content=content)
+            for row in pages.rows(EARLIEST_MS if from_ms is None else from_ms, LATEST_MS if to_ms is None else to_ms):
+                if left is not None:
+                    if left <= 0:
+                        return
+                    left -= 1
+                yield row
+
+
+def _sizes(connection: sqlite3.Connection, task: int | None) -> list[int]:
+    sizes: list[int] = []
+    found = [(0,)] if task is not None else []
+    while found:
+        found = connection.execute(
+            "SELECT size_s FROM windows WHERE task = ? AND size_s > ? ORDER BY size_s LIMIT 1", (task, found[0][0])
+        ).fetchall()
+        sizes += [size_s for (size_s,) in found]
+    return sizes

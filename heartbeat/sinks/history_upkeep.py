@@ -1,0 +1,133 @@
+"""What has to be done to the history's file from time to time, in steps of a few milliseconds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from heartbeat.sinks.history_file import BUSY_MS
+from heartbeat.sinks.history_statements import distinct
+from heartbeat.sinks.history_texts import Texts
+
+CHUNKS_A_STEP: Final = 16
+ROWS_A_STEP: Final = 2_000
+PAGES_A_STEP: Final = 512
+SLACK_PAGES: Final = 1_024
+"""Free pages that are left for what comes next."""
+SWEEP_EVERY_MS: Final = 3_600_000
+TRUNCATE_EVERY_MS: Final = 10_000
+
+_SWEPT: Final = (
+    ("posts", ("task",), ("time_ms", "source", "id")),
+    ("late", ("task",), ("time_ms", "source", "id", "rev")),
+    ("windows", ("task", "size_s"), ("start_ms",)),
+)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+class Upkeep:
+    """Erases texts whose time is over, sweeps out old rows, gives pages back and cuts the WAL.
+
+    Args:
+        connection: the writing thread's.
+        texts: its chunks.
+        history_ms: how long windows and scores are kept: from when they were stored, never from event time (a file's
+            posts may be ten years old), and never shorter than event time says.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, texts: Texts, history_ms: int) -> None:
+        self._connection, self._texts, self._history_ms = connection, texts, history_ms
+        self._sweep: Iterator[None] = iter(())
+        self._swept_ms: int | None = None
+        self._truncated_ms: int | None = None
+        self.erased = False
+        """Texts were erased in the file, but may still be read in the WAL."""
+
+    def step(self, now_ms: int) -> bool:
+        """Do a little of what is due; gives whether there is more."""
+        if self._expire(now_ms):
+            return True
+        if self._swept_ms is None or abs(now_ms - self._swept_ms) >= SWEEP_EVERY_MS:
+            self._swept_ms = now_ms
+            self._sweep = self._sweeping(now_ms - self._history_ms)
+        if next(self._sweep, self) is not self:
+            return True
+        return self._vacuum() or self._truncate(now_ms)
+
+    def _expire(self, now_ms: int) -> bool:
+        connection = self._connection
+        if not self._texts.due(now_ms):
+            return False
+        with transaction(connection):
+            expired = self._texts.expire(now_ms, CHUNKS_A_STEP)
+        self.erased = True
+        return expired == CHUNKS_A_STEP
+
+    def _sweeping(self, before_ms: int) -> Iterator[None]:
+        """Go through everything whose event time is old enough; a row goes if it was stored long enough ago, too."""
+        for table, prefix, key in _SWEPT:
+            for series in list(distinct(self._connection, table, *prefix)):
+                yield from self._sweep_series(table, prefix, key, series, before_ms)
+
+    def _sweep_series(
+        self, table: str, prefix: tuple[str, ...], key: tuple[str, ...], series: tuple[int, ...], before_ms: int
+    ) -> Iterator[None]:
+        connection = self._connection
+        here = " AND ".join(f"{column} = ?" for column in prefix) + f" AND {key[0]} < ?"
+        columns, marks = ", ".join(key), ", ".join("?" * len(key))
+        after: tuple[object, ...] | None = None
+        values: tuple[object, ...]
+        while True:
+            place, values = here, (*series, before_ms)
+            if after is not None:
+                place, values = f"{here} AND ({columns}) > ({marks})", (*values, *after)
+            last = connection.execute(
+                f"SELECT {columns} FROM {table} WHERE {place} ORDER BY {columns} LIMIT 1 OFFSET {ROWS_A_STEP - 1}",
+                values,
+            ).fetchall()
+            if last:
+                place, values = f"{place} AND ({columns}) <= ({marks})", (*values, *last[0])
+            with transaction(connection):
+                connection.execute(f"DELETE FROM {table} WHERE {place} AND stored_ms < ?", (*values, before_ms))
+                self.erased |= self._texts.erase_unreferenced()
+            if not last:
+                return
+            after = last[0]
+            yield
+
+    def _vacuum(self) -> bool:
+        free = int(self._connection.execute("PRAGMA freelist_count").fetchall()[0][0])
+        if free <= SLACK_PAGES:
+            return False
+        # a script, since `execute` would leave off after one page
+        self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_A_STEP})")
+        return free - PAGES_A_STEP > SLACK_PAGES
+
+    def _truncate(self, now_ms: int) -> bool:
+        """Cut the WAL, where erased texts can still be read. A reader in the middle of a page makes it wait."""
+        waited = self._truncated_ms is None or abs(now_ms - self._truncated_ms) >= TRUNCATE_EVERY_MS
+        if not self.erased or not waited:
+            return False
+        self._truncated_ms = now_ms
+        connection = self._connection
+        connection.execute("PRAGMA busy_timeout = 50").fetchall()
+        try:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
+        self.erased = bool(busy)
+        return False

@@ -1,0 +1,68 @@
+"""The agents `history-posts` and `history-windows`: what has been scored and added up, into the history's file.
+
+Both only hand batches to the history's thread and wait for it. They write nothing into the log, so their offsets there
+may fall behind those in the file: the file's decide what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Final
+
+from heartbeat.engine.agent import AgentSpec, Batch, Emit
+from heartbeat.errors import HistoryError, Retry
+from heartbeat.records import Heartbeat, Late, Pulse, Scored
+from heartbeat.sinks.history import History
+from heartbeat.topics import PULSE, SENTIMENT
+
+WAIT_S: Final = 30.0
+"""How long to wait when the file has become unusable: only a person can mend that."""
+STEPS_A_TICK: Final = 20
+
+
+class HistoryPosts:
+    """Keeps posts with their scores; a retraction removes its post, text and all. Does the file's upkeep on ticks."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    async def __call__(self, batch: Batch[Scored | Heartbeat], emit: Emit) -> None:
+        """Keep the scores of a batch; heartbeats are nothing to history."""
+        posts = [
+            (event.offset, event.timestamp_ms, event.value) for event in batch.events if type(event.value) is Scored
+        ]
+        await _patiently(self._history.store_posts(batch.tp, posts))
+
+    async def tick(self, partition: int, now_ms: int, emit: Emit) -> None:
+        """A little upkeep."""
+        for _ in range(STEPS_A_TICK):
+            if not await self._history.maintain(now_ms):
+                return
+
+
+class HistoryWindows:
+    """Keeps windows; marks posts that came late, and takes what was retracted late out of its windows."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    async def __call__(self, batch: Batch[Pulse | Late], emit: Emit) -> None:
+        """Keep the windows of a batch."""
+        await _patiently(self._history.store_windows(batch.tp, [(event.offset, event.value) for event in batch.events]))
+
+
+async def _patiently(stored: Awaitable[None]) -> None:
+    """An unusable file is not the messages' fault: they wait for it instead of going to dead letters."""
+    try:
+        await stored
+    except HistoryError as error:
+        raise Retry(str(error), after_s=WAIT_S) from error
+
+
+def specs(history: History, *, max_messages: int = 512) -> tuple[AgentSpec, AgentSpec]:
+    """Both agents on one history."""
+    posts = HistoryPosts(history)
+    return (
+        AgentSpec("history-posts", SENTIMENT, posts, tick=posts.tick, max_messages=max_messages),
+        AgentSpec("history-windows", PULSE, HistoryWindows(history), max_messages=max_messages),
+    )

@@ -1,0 +1,5 @@
+"""What tests of agents and of logs need, the project's own and its users'.
+
+Import `Driver` (`driver`), `FakeClock` (`clock`) and `MemoryLog` (`memory_log`). `log_contract` has the tests that
+every log has to pass; `faults` makes a worker fail or die at named points. Nothing in a worker imports from here.
+"""

@@ -1,0 +1,62 @@
+"""Puts everything into an aiohttp application."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from heartbeat.web.api import Api
+from heartbeat.web.assets import Asset, Assets
+from heartbeat.web.events import Events
+from heartbeat.web.guard import Guard, add_headers
+from heartbeat.web.hub import Hub
+from heartbeat.web.live import Live
+from heartbeat.web.pages import Pages
+from heartbeat.web.problems import answer, problems
+from heartbeat.web.sources import WebSources
+
+
+def install(web_app: web.Application, sources: WebSources) -> None:
+    """Add middlewares, routes and clean-up to an application that has not started."""
+    assets = Assets()
+    live = Live(sources, Hub())
+    api = Api(sources)
+
+    async def alive(request: web.Request) -> web.Response:
+        return answer({"live": True})
+
+    async def ready(request: web.Request) -> web.Response:
+        if sources.ready():
+            return answer({"ready": True})
+        failed = [f"{status.part}: {status.why}" for status in sources.health if status.state == "failed"]
+        reason = "; ".join(failed) or "recovery is not complete"
+        response = answer({"ready": False, "error": {"reason": reason, "hint": "ask again in a second"}}, status=503)
+        response.headers["Retry-After"] = "1"
+        return response
+
+    warming: list[asyncio.Task[Asset]] = []
+
+    async def warm(_: web.Application) -> None:
+        warming.append(asyncio.create_task(assets.plotly(), name="web warm"))
+
+    async def stop(_: web.Application) -> None:
+        await live.stop()
+
+    web_app.middlewares.append(problems)
+    web_app.middlewares.append(Guard(sources.settings.web_host).middleware())
+    web_app.on_response_prepare.append(add_headers)
+    web_app.on_startup.append(warm)
+    web_app.on_shutdown.append(stop)
+    router = web_app.router
+    router.add_get("/", Pages(sources, assets).pulse)
+    router.add_get("/static/{digest}/{name}", assets.get)
+    router.add_get("/api/tasks", api.tasks)
+    router.add_get("/api/windows", api.windows)
+    router.add_get("/api/posts", api.posts)
+    router.add_get("/api/feeds", api.feeds)
+    router.add_get("/api/health", api.health)
+    router.add_get("/api{rest:(/.*)?}", api.missing)
+    router.add_get("/events", Events(sources, live, assets.version).get, allow_head=False)
+    router.add_get("/live", alive)
+    router.add_get("/ready", ready)

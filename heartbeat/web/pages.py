@@ -1,0 +1,49 @@
+"""The pages: templates filled on the server, so that something is there before any script runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import jinja2
+import orjson
+from aiohttp import web
+
+from heartbeat.web.assets import Assets
+from heartbeat.web.sources import WebSources
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' {styles}; img-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Pages:
+    """The handlers of the pages."""
+
+    def __init__(self, sources: WebSources, assets: Assets) -> None:
+        self._sources, self._assets = sources, assets
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("heartbeat.web"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters["json"] = lambda value: orjson.dumps(value).decode()
+
+    async def pulse(self, request: web.Request) -> web.Response:
+        """The Pulse page, with every configured task in place."""
+        text = self._templates.get_template("pulse.html").render(
+            tasks=self._sources.tasks(),
+            sizes=self._sources.settings.window_sizes_s,
+            ready=self._sources.ready(),
+            url=self._assets.url,
+            plotly=await self._assets.plotly_url(),
+            version=self._assets.version,
+        )
+        policy = _POLICY.format(styles=" ".join(await self._assets.style_hashes()))
+        return web.Response(
+            text=text,
+            content_type="text/html",
+            headers={"Cache-Control": "no-store", "Content-Security-Policy": policy},
+        )

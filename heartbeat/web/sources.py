@@ -1,0 +1,152 @@
+"""What the web side is made from. The worker hands in one bundle; nothing here knows where the figures are kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from heartbeat.clock import Clock
+from heartbeat.health import HealthBoard
+from heartbeat.records import Figures, Late, Pulse, Scored
+from heartbeat.settings import Settings
+from heartbeat.tasks import Task
+
+By: TypeAlias = Literal["all", "lang", "source"]
+LiveRecord: TypeAlias = Pulse | Scored | Late
+
+
+class WindowRow(NamedTuple):
+    """The figures of one window under one key: `all`, a language or a source. The window begins at `start_ms`."""
+
+    start_ms: int
+    key: str
+    figures: Figures
+    revision: int
+    final: bool
+
+
+class PostRow(NamedTuple):
+    """One post as one task has it. `content` is None once its time is over; `late`: it is in no window."""
+
+    id: str
+    source: str
+    task: str
+    time_ms: int
+    lang: str
+    lang_confidence: float
+    label: str | None
+    pos: float | None
+    neu: float | None
+    neg: float | None
+    model: str | None
+    unscored_reason: str | None
+    late: bool
+    content: str | None
+
+
+class TaskSpan(NamedTuple):
+    """What history has of a task: event times of its first window's start and last window's end, and counts."""
+
+    task: str
+    first_ms: int
+    last_ms: int
+    total: int
+    unscored: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedInfo:
+    """A feed as the page shows it.
+
+    Attributes:
+        name: unique (`demo`, `replay:HASH`).
+        live: it serves the configured tasks; else it is a replay with a task of its own.
+        tasks: whom it serves.
+        state: caught up, behind, disconnected or ended; starting, paused, failed or stopped where it is so.
+        watermark_ms: nothing below follows, except what is late; None before its first promise.
+        posts: delivered since the worker started.
+        rejected: items that were no posts, since the worker started.
+        why: for people, when it is disconnected or waits.
+        progress: of a replay, from 0 to 1, where it is known.
+    """
+
+    name: str
+    live: bool
+    tasks: Sequence[str]
+    state: str
+    watermark_ms: int | None = None
+    posts: int = 0
+    rejected: int = 0
+    why: str = ""
+    progress: float | None = None
+
+
+class HistorySource(Protocol):
+    """What is kept for charts. Reads never block the event loop."""
+
+    async def tasks(self) -> Sequence[TaskSpan]:
+        """Every task that has ever had a window, in no particular order."""
+        ...
+
+    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[WindowRow]:
+        """Rows of the windows that begin in [from_ms, to_ms). Windows without posts have none."""
+        ...
+
+    async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
+        """The newest posts by event time, newest first; retracted ones are gone."""
+        ...
+
+
+class WebSources(Protocol):
+    """Everything that the web side asks of the worker."""
+
+    @property
+    def settings(self) -> Settings:
+        """The worker's settings."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The worker's clock."""
+        ...
+
+    @property
+    def health(self) -> HealthBoard:
+        """The state of every part."""
+        ...
+
+    @property
+    def history(self) -> HistorySource:
+        """What is kept for charts."""
+        ...
+
+    def tasks(self) -> Sequence[Task]:
+        """The configured tasks, in the order of the file."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether recovery is complete and agents are at work."""
+        ...
+
+    def open_windows(self, task: str, size_s: int) -> Iterable[Pulse]:
+        """The windows in the live table, as they stand now: open ones, and closed ones that are not sealed yet."""
+        ...
+
+    def feeds(self) -> Sequence[FeedInfo]:
+        """Every feed that runs, or has run since the worker started."""
+        ...
+
+    def lag(self) -> Mapping[str, int]:
+        """Messages that each agent has still to read."""
+        ...
+
+    def tail(self) -> AsyncIterator[LiveRecord]:
+        """Records that became durable since, in the order of each partition.
+
+        The hard case: together with `history` as it is at the moment of the call, nothing may be missing. So the place
+        is taken at the call, not at the first iteration, and lies where history's own reading stands. Windows come
+        without gaps; of posts it may leave out all but the newest.
+        """
+        ...

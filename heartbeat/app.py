@@ -1,0 +1,100 @@
+"""Builds Heartbeat: what `faust -A heartbeat.app worker` loads. Read this and you can draw it.
+
+    feeds ─► ingest ─► language ─► sentiment ─► pulse ─► history ─► pages, exports
+             Post      Detected    Scored       Pulse
+             by id     by id       by task      by task
+
+Nothing runs here, and nothing on disk is touched but the configuration.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from heartbeat import settings as _settings
+from heartbeat import tasks as _tasks
+from heartbeat.agents.language import LanguageAgent
+from heartbeat.agents.pulse import PulseAgent
+from heartbeat.agents.pulse_part import PulseTables
+from heartbeat.agents.pulse_view import PulseView
+from heartbeat.agents.scored import scored_table
+from heartbeat.agents.sentiment import SentimentAgent
+from heartbeat.clock import SystemClock
+from heartbeat.engine.faust import HeartbeatApp
+from heartbeat.health import HealthBoard
+from heartbeat.models.configured import ConfiguredModels
+from heartbeat.services import ControlService, FeedsService, UpkeepService
+from heartbeat.settings import Settings
+from heartbeat.station import GROUPS, Station
+from heartbeat.views import Views
+from heartbeat.web.install import install
+from heartbeat.windows.ids import Layout
+from heartbeat.worklog import quiet
+
+logger = logging.getLogger(__name__)
+
+
+def station(settings: Settings) -> Station:
+    """The agents and what they work on, over one data directory; run by a worker or by `heartbeat replay` alone."""
+    clock = SystemClock()
+    tasks = _tasks.load(settings.config_dir)
+    models = ConfiguredModels(settings)
+    scored, windows = scored_table(), PulseTables.in_memory()
+
+    language = LanguageAgent(models, hint_below=settings.hint_below)
+    sentiment = SentimentAgent(
+        models,
+        scored,
+        partitions=settings.partitions,
+        languages={task.name: task.languages for task in tasks},
+        horizon_ms=settings.duplicate_horizon_s * 1000,
+    )
+    pulse = PulseAgent(
+        windows,
+        clock,
+        partitions=settings.partitions,
+        layout=Layout(settings.window_sizes_s),
+        publish_ms=round(settings.publish_s * 1000),
+        lateness_ms=settings.allowed_lateness_s * 1000,
+        longest_wait_ms=settings.longest_wait_s * 1000,
+    )
+    return Station(
+        settings=settings,
+        clock=clock,
+        board=HealthBoard(clock),
+        tasks=tasks,
+        models=models,
+        view=PulseView(pulse, settings.partitions),
+        stream_agents=[agent.spec(max_messages=settings.batch_posts) for agent in (language, sentiment, pulse)],
+        windows_changelog=f"{windows.windows.name}-changelog",
+    )
+
+
+def build(settings: Settings) -> HeartbeatApp:
+    """The app of a worker: the agents, the feeds, the pages."""
+    parts = station(settings)
+    app = HeartbeatApp(
+        GROUPS,
+        open_log=parts.open,
+        clock=parts.clock,
+        board=parts.board,
+        partitions=settings.partitions,
+        topics=parts.topics(),
+        web_host=settings.web_host,
+        web_port=settings.web_port,
+        datadir=settings.data_dir / "faust",
+        logging_config=quiet(settings.log_level),
+    )
+    for agent in parts.agents:
+        app.add_agent(agent)
+    feeds = FeedsService(app, parts)
+    app.add_service(UpkeepService(app, parts))
+    app.add_service(feeds)
+    app.add_service(ControlService(app, parts, feeds))
+    app.on_closed(parts.close)
+    app.on_recovered(lambda: logger.info("ready: the page is at http://%s:%d/", settings.web_host, settings.web_port))
+    install(app.web.web_app, Views(app, parts, feeds))
+    return app
+
+
+app = build(_settings.load())

@@ -1,0 +1,239 @@
+"""`heartbeat export windows|posts`: the history as a table, while a worker runs and when none does."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeVar
+
+import click
+
+from heartbeat import tasks as _tasks
+from heartbeat.cli.common import Failure, Misuse, with_settings
+from heartbeat.errors import ConfigError
+from heartbeat.settings import Settings
+from heartbeat.sinks import history_file
+from heartbeat.sinks.history_reader import HistoryReader
+from heartbeat.sinks.history_rows import By
+from heartbeat.sinks.table_writers import Column, Format, rfc3339, write_csv, write_jsonl, write_parquet
+
+WINDOW_COLUMNS: Final = (
+    Column("task", "text"),
+    Column("window_start", "time"),
+    Column("window_seconds", "integer"),
+    Column("by", "text"),
+    Column("key", "text"),
+    Column("total", "integer"),
+    Column("scored", "integer"),
+    Column("positive", "integer"),
+    Column("neutral", "integer"),
+    Column("negative", "integer"),
+    Column("mixed", "integer"),
+    Column("unscored", "integer"),
+    Column("pos_mean", "number"),
+    Column("neu_mean", "number"),
+    Column("neg_mean", "number"),
+    Column("revision", "integer"),
+    Column("final", "boolean"),
+)
+POST_COLUMNS: Final = (
+    Column("id", "text"),
+    Column("source", "text"),
+    Column("task", "text"),
+    Column("time", "time"),
+    Column("lang", "text"),
+    Column("lang_confidence", "number"),
+    Column("label", "text"),
+    Column("pos", "number"),
+    Column("neu", "number"),
+    Column("neg", "number"),
+    Column("model", "text"),
+    Column("unscored_reason", "text"),
+    Column("late", "boolean"),
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Instant(click.ParamType):
+    """A time: RFC 3339, a date (its beginning in UTC), or milliseconds since the epoch. Becomes milliseconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Raises click's usage error if it is none of these."""
+        if isinstance(value, int):
+            return value
+        if value.lstrip("-").isascii() and value.lstrip("-").isdigit():
+            return int(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no time: give 2025-11-22T10:00:00Z, 2025-11-22 or milliseconds since 1970", param, ctx
+            )
+        if moment.tzinfo is None:
+            if "T" in value.upper() or " " in value:
+                self.fail(f"{value!r} does not say its zone: add Z for UTC, or an offset such as +02:00", param, ctx)
+            moment = moment.replace(tzinfo=UTC)
+        delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+
+
+def table_options(command: F) -> F:
+    """What both tables can be asked for."""
+    for option in reversed(
+        (
+            click.option(
+                "--format",
+                "format_",
+                type=click.Choice(["csv", "jsonl", "parquet"]),
+                default="csv",
+                show_default=True,
+                help="How to write it.",
+            ),
+            click.option("--task", help="One task only  [default: all]."),
+            click.option("--from", "from_ms", type=Instant(), help="The first time that is in: RFC 3339 or ms."),
+            click.option("--to", "to_ms", type=Instant(), help="The first time that is out: RFC 3339 or ms."),
+            click.option(
+                "--output",
+                type=click.Path(dir_okay=False, path_type=Path),
+                help="The file to write  [default: standard output].",
+            ),
+            click.option("--spreadsheet", is_flag=True, help="CSV: disarm cells that begin like formulas."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(short_help="Write windows or posts as CSV, JSONL or Parquet.")
+def export() -> None:
+    """Write the history as a table: windows or posts, as CSV, JSON lines or Parquet.
+
+    Works while a worker runs and when none does. See docs/export.md for the columns.
+    """
+
+
+@export.command()
+@table_options
+@click.option("--size", "size_s", type=click.IntRange(min=1), help="Windows of this many seconds  [default: all].")
+@click.option(
+    "--by", type=click.Choice(["all", "lang", "source"]), default="all", show_default=True, help="How to cut them."
+)
+@with_settings
+def windows(
+    settings: Settings,
+    *,
+    format_: Format,
+    task: str | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    output: Path | None,
+    spreadsheet: bool,
+    size_s: int | None,
+    by: By,
+) -> None:
+    """Write windows that start in [--from, --to), ordered by task, size, start and key."""
+    _check(format_, from_ms, to_ms, output, spreadsheet)
+    with _history(settings, task) as reader:
+        sizes = reader.sizes(task)
+        if size_s is not None and sizes and size_s not in sizes:
+            raise Failure(f"there are no windows of {size_s} s; there are {', '.join(map(str, sizes))}")
+        rows = reader.windows(task, size_s=size_s, from_ms=from_ms, to_ms=to_ms, by=by)
+        _write(format_, output, WINDOW_COLUMNS, rows, spreadsheet)
+
+
+@export.command()
+@table_options
+@with_settings
+def posts(
+    settings: Settings,
+    *,
+    format_: Format,
+    task: str | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    output: Path | None,
+    spreadsheet: bool,
+) -> None:
+    """Write posts whose time is in [--from, --to), without their texts, ordered by task, time, source and id."""
+    _check(format_, from_ms, to_ms, output, spreadsheet)
+    with _history(settings, task) as reader:
+        rows = (row[: len(POST_COLUMNS)] for row in reader.posts(task, from_ms=from_ms, to_ms=to_ms))
+        _write(format_, output, POST_COLUMNS, rows, spreadsheet)
+
+
+def _check(format_: Format, from_ms: int | None, to_ms: int | None, output: Path | None, spreadsheet: bool) -> None:
+    if from_ms is not None and to_ms is not None and from_ms > to_ms:
+        raise Misuse(f"--from ({rfc3339(from_ms)}) is after --to ({rfc3339(to_ms)})")
+    if spreadsheet and format_ != "csv":
+        raise Misuse("--spreadsheet is about CSV only")
+    if format_ == "parquet" and output is None and sys.stdout.isatty():
+        raise Misuse("Parquet is binary: give --output FILE, or send it into a pipe")
+
+
+@contextmanager
+def _history(settings: Settings, task: str | None) -> Iterator[HistoryReader]:
+    """The history of the data directory, if it knows the task, or if that is at least configured."""
+    path = settings.data_dir / history_file.NAME
+    if not settings.data_dir.is_dir():
+        raise Failure(
+            f"there is no data directory {settings.data_dir}; name yours with --data-dir or HEARTBEAT_DATA_DIR"
+        )
+    with HistoryReader(path) as reader:
+        if task is not None and task not in (known := reader.tasks()):
+            if task not in _configured(settings):
+                have = f"there are {', '.join(known)}" if known else "there are none yet"
+                raise Failure(f"there is no task {task!r} in {path}; {have}")
+            click.echo(f"nothing has been counted for {task} yet", err=True)
+        yield reader
+
+
+def _configured(settings: Settings) -> set[str]:
+    try:
+        return {task.name for task in _tasks.load(settings.config_dir)}
+    except ConfigError:  # the worker's affair: what is in the history can be had all the same
+        return set()
+
+
+def _write(
+    format_: Format, output: Path | None, columns: Sequence[Column], rows: Iterator[Sequence[Any]], spreadsheet: bool
+) -> None:
+    def write(out: BinaryIO) -> int:
+        if format_ == "csv":
+            return write_csv(out, columns, rows, spreadsheet=spreadsheet)
+        return (write_jsonl if format_ == "jsonl" else write_parquet)(out, columns, rows)
+
+    if output is None:
+        out = click.get_binary_stream("stdout")
+        write(out)
+        out.flush()
+        return
+    try:
+        with _replacing(output) as out:
+            count = write(out)
+    except OSError as error:
+        raise Failure(f"cannot write {output}: {error.strerror or error}") from error
+    click.echo(f"{count} rows in {output}", err=True)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is whole; a pipe or device is written to as it is."""
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        with path.open("wb") as out:
+            yield out
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            yield out
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

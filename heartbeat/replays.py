@@ -1,0 +1,139 @@
+"""A replay from its start to the moment when every window that it filled is closed and kept.
+
+The end is read off what is durable, hop by hop: once the feed has ended, whatever was in a topic then has to be
+committed by its readers before the next topic is looked at; and `pulse` is through with the task when its changelog
+holds no window of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from heartbeat import topics
+from heartbeat.engine.log import TP, Log
+from heartbeat.errors import FeedError, HeartbeatError
+from heartbeat.feeds.base import FeedState
+from heartbeat.feeds.cursors import standing
+from heartbeat.feeds.replay import ReplayFeed
+from heartbeat.feeds.runner import FeedRunner
+from heartbeat.feeds.supervisor import Feeds
+from heartbeat.station import GROUPS, Station
+from heartbeat.topics import partition_of
+from heartbeat.windows.ids import WindowId
+
+_LOOK_EVERY_S: Final = 0.05
+_TELL_EVERY_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayProgress:
+    """How far a replay is.
+
+    Attributes:
+        state: `reading`, `closing` (all is read, windows are being closed), `through`, or why it waits.
+        fraction: of the files, by bytes, from 0 to 1.
+        posts: delivered so far, over all runs.
+        rejected: items that were no posts.
+        posts_per_s: over the last seconds.
+        was_through: the files had been replayed before, to the end.
+        done: nothing follows.
+    """
+
+    state: str
+    fraction: float
+    posts: int
+    rejected: int
+    posts_per_s: float
+    was_through: bool = False
+    done: bool = False
+
+
+class Replay:
+    """One replay into one task; made by `prepare`."""
+
+    def __init__(self, station: Station, log: Log, feeds: Feeds, feed: ReplayFeed, task: str) -> None:
+        self._station, self._log, self._feeds, self._feed, self._task = station, log, feeds, feed, task
+
+    @classmethod
+    async def prepare(
+        cls, station: Station, log: Log, feeds: Feeds, files: Sequence[Path], *, task: str, speed: float | None
+    ) -> Replay:
+        """Read the files once through, to know them again.
+
+        Args:
+            station: the worker's, or the command's own.
+            log: its open log.
+            feeds: its feeds.
+            files: what to replay.
+            task: the task that every post counts in.
+            speed: how many times faster than it happened; None: as fast as it goes.
+
+        Raises:
+            FeedError: a file cannot be read.
+        """
+        grace_s = station.settings.grace_s
+        feed = await asyncio.to_thread(ReplayFeed.of, files, task, station.clock, speed=speed, grace_s=grace_s)
+        return cls(station, log, feeds, feed, task)
+
+    async def run(self) -> AsyncIterator[ReplayProgress]:
+        """Run to the end, telling of progress twice a second; stops the feed when it is closed early.
+
+        Raises:
+            FeedConflict: another feed serves the task.
+            FeedError: a file cannot be read any further.
+            HeartbeatError: the worker was stopped.
+        """
+        was_through = standing(self._log, self._feed.name).state is FeedState.ENDED
+        runner = self._feeds.replay(self._feed, self._task)
+        reading = asyncio.ensure_future(self._feeds.wait(self._feed.name))
+        try:
+            while not reading.done():
+                await asyncio.wait([reading], timeout=_TELL_EVERY_S)
+                if runner.info().state == "failed":
+                    raise FeedError(runner.info().last_error)
+                yield self._progress(runner, "reading")
+            if runner.info().state != "ended":
+                raise HeartbeatError("the replay was stopped before its end; start it again and it goes on")
+            closing = asyncio.ensure_future(self._settled())
+            try:
+                while not closing.done():
+                    await asyncio.wait([closing], timeout=_TELL_EVERY_S)
+                    yield self._progress(runner, "closing")
+                closing.result()
+            finally:
+                closing.cancel()
+            yield self._progress(runner, "through", was_through=was_through, done=True)
+        finally:
+            await self._feeds.stop_one(self._feed.name)
+
+    def _progress(
+        self, runner: FeedRunner, state: str, *, was_through: bool = False, done: bool = False
+    ) -> ReplayProgress:
+        info = runner.info()
+        fraction = 1.0 if info.state == "ended" else info.fraction or 0.0
+        if info.state in ("paused", "disconnected"):
+            state = info.why
+        return ReplayProgress(state, fraction, info.posts, info.rejected, info.posts_per_s, was_through, done)
+
+    async def _settled(self) -> None:
+        """Wait until everything that is in the log now, and all that follows from it, is done."""
+        for agent in self._station.agents:
+            if agent.topic == topics.PULSE:
+                while self._holds_windows():
+                    await asyncio.sleep(_LOOK_EVERY_S)
+            for partition in range(self._log.partitions(agent.topic.name)):
+                tp = TP(agent.topic.name, partition)
+                end = self._log.end_offset(tp)
+                while end and (self._log.committed(f"{GROUPS}-{agent.name}", tp) or 0) < end:
+                    await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _holds_windows(self) -> bool:
+        """Whether a window of the task is in the durable state of `pulse`."""
+        changelog = self._station.windows_changelog
+        partition = partition_of(self._task, self._log.partitions(changelog))
+        rows = self._log.latest(TP(changelog, partition))
+        return any(row.key is not None and WindowId.from_bytes(row.key).task == self._task for row in rows)

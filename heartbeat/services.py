@@ -1,0 +1,187 @@
+"""What runs beside the agents of a worker: the feeds, the upkeep of the files, the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from mode import Service
+
+from heartbeat.control import ControlServer
+from heartbeat.engine.faust import HeartbeatApp
+from heartbeat.engine.runner import Engine
+from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.errors import LogError
+from heartbeat.feeds.status import FeedInfo
+from heartbeat.feeds.supervisor import Feeds
+from heartbeat.health import State
+from heartbeat.replays import Replay
+from heartbeat.station import Station
+
+_FORGET_EVERY_S: Final = 30.0
+
+_quiet = logging.getLogger("mode.heartbeat")
+"""Says that services start and stop; the parts that they run tell what matters."""
+
+
+class Room:
+    """Whether feeds may write: how far the agents are behind, and how much the log holds."""
+
+    def __init__(self, station: Station, log: SqliteLog, engine: Engine) -> None:
+        self._settings, self._log, self._engine = station.settings, log, engine
+
+    def lag(self) -> int:
+        """Messages that the slowest agent has not finished."""
+        return max(agent.lag() for agent in self._engine.agents.values())
+
+    def paused_reason(self) -> str | None:
+        """Why nothing may be written now, or None."""
+        sizes = self._log.sizes()
+        for topic, size in sizes.items():
+            if size > self._settings.max_topic_bytes:
+                return f"topic {topic} holds {size:,} bytes, its cap is {self._settings.max_topic_bytes:,}"
+        total = sum(sizes.values())
+        if total > self._settings.max_log_bytes:
+            return f"the log holds {total:,} bytes, its cap is {self._settings.max_log_bytes:,}"
+        return None
+
+
+def feeds_over(station: Station, log: SqliteLog, engine: Engine) -> Feeds:
+    """The feeds of a station, none of them started."""
+    room = Room(station, log, engine)
+    return Feeds(
+        station.tasks,
+        log=log,
+        codec=engine.context.codec,
+        clock=station.clock,
+        health=station.board,
+        settings=station.settings,
+        lag=room.lag,
+        paused_reason=room.paused_reason,
+    )
+
+
+async def forget(station: Station, log: SqliteLog) -> None:
+    """Let the log forget what is old enough and read by everybody, a little at a time, until cancelled."""
+    retention = station.retention(log)
+    while True:
+        try:
+            await retention.run_once()
+            station.board.report("log", State.OK)
+        except LogError as error:
+            station.board.report("log", State.WAITING, str(error), "it is tried again by itself")
+        await asyncio.sleep(_FORGET_EVERY_S)
+
+
+@asynccontextmanager
+async def running(
+    station: Station, crash: Callable[[BaseException], None]
+) -> AsyncIterator[tuple[SqliteLog, Engine, Feeds]]:
+    """A station at work without Faust: its agents and upkeep, no feed started; stopped and closed at the end.
+
+    Args:
+        station: not open yet.
+        crash: told of an error of the engine that nobody can mend.
+
+    Raises:
+        HeartbeatError: the station cannot be opened.
+    """
+    log = station.open()
+    try:
+        engine = station.engine(log)
+        await engine.load(engine.everything())
+        feeds = feeds_over(station, log, engine)
+        engine.start(engine.everything(), crash)
+        upkeep = asyncio.ensure_future(forget(station, log))
+        try:
+            yield log, engine, feeds
+        finally:
+            upkeep.cancel()
+            await feeds.stop()
+            engine.pause()
+            await engine.drain()
+    finally:
+        log.close()
+        await station.close()
+
+
+class FeedsService(Service):
+    """Starts the configured feeds once the agents work, and stops them first."""
+
+    logger = _quiet
+
+    def __init__(self, app: HeartbeatApp, station: Station, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.app, self.station = app, station
+        self.feeds: Feeds | None = None
+
+    async def on_start(self) -> None:
+        """Start the live feeds."""
+        self.feeds = feeds_over(self.station, _log(self.app), self.app.engine)
+        await self.feeds.start()
+
+    async def on_stop(self) -> None:
+        """Stop every feed after the write that is under way."""
+        if self.feeds is not None:
+            await self.feeds.stop()
+
+    def infos(self) -> list[FeedInfo]:
+        """How each feed is doing."""
+        return [] if self.feeds is None else self.feeds.infos()
+
+
+class UpkeepService(Service):
+    """Runs `forget`."""
+
+    logger = _quiet
+
+    def __init__(self, app: HeartbeatApp, station: Station, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.app, self.station = app, station
+
+    @Service.task
+    async def _forget(self) -> None:
+        await forget(self.station, _log(self.app))
+
+
+class ControlService(Service):
+    """Answers commands that reach the worker through its socket."""
+
+    logger = _quiet
+
+    def __init__(self, app: HeartbeatApp, station: Station, feeds: FeedsService, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.app, self.station, self.feeds = app, station, feeds
+        self.server = ControlServer(station.settings.data_dir, {"replay": self._replay})
+
+    async def on_start(self) -> None:
+        """Listen."""
+        await self.server.start()
+
+    async def on_stop(self) -> None:
+        """Hang up."""
+        await self.server.stop()
+
+    async def _replay(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        assert self.feeds.feeds is not None
+        replay = await Replay.prepare(
+            self.station,
+            _log(self.app),
+            self.feeds.feeds,
+            [Path(file) for file in request["files"]],
+            task=str(request["task"]),
+            speed=request["speed"],
+        )
+        async for progress in replay.run():
+            yield asdict(progress)
+
+
+def _log(app: HeartbeatApp) -> SqliteLog:
+    log = app.record_log
+    assert isinstance(log, SqliteLog)
+    return log

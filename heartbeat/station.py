@@ -1,0 +1,134 @@
+"""One data directory and what works on it: opened and closed as a whole, by a worker or by a command alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from heartbeat import topics
+from heartbeat.agents import history as _history
+from heartbeat.agents.pulse_view import PulseView
+from heartbeat.clock import Clock
+from heartbeat.engine import sqlite_schema
+from heartbeat.engine.agent import AgentSpec
+from heartbeat.engine.ownership import Ownership, own
+from heartbeat.engine.retention import Retention
+from heartbeat.engine.runner import Context, Engine
+from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.errors import ConfigError
+from heartbeat.health import HealthBoard
+from heartbeat.models.configured import ConfiguredModels
+from heartbeat.records import Codec
+from heartbeat.settings import Settings
+from heartbeat.sinks import history_file
+from heartbeat.sinks.history import History
+from heartbeat.tasks import Task
+from heartbeat.topics import DAY_MS, HOUR_MS, Topic
+
+GROUPS: Final = "heartbeat"
+"""The prefix of all consumer groups."""
+SWITCH_INTERVAL_S: Final = 0.0005
+"""Beside a busy event loop, the threads of models and files wait this long for the interpreter instead of 5 ms."""
+
+
+@dataclass
+class Station:
+    """Everything that agents and feeds share.
+
+    Attributes:
+        agents: in the order of the flow; the two of `history` last.
+        windows_changelog: the topic that holds the windows of `pulse` which are not sealed.
+        history: made here, opened by `open`.
+    """
+
+    settings: Settings
+    clock: Clock
+    board: HealthBoard
+    tasks: Sequence[Task]
+    models: ConfiguredModels
+    view: PulseView
+    stream_agents: Sequence[AgentSpec]
+    windows_changelog: str
+    agents: Sequence[AgentSpec] = field(init=False)
+    history: History = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.history = History(
+            settings.data_dir / history_file.NAME,
+            clock=self.clock,
+            content_hours=settings.content_hours,
+            history_days=settings.history_days,
+            durable=settings.durable,
+        )
+        self.agents = [*self.stream_agents, *_history.specs(self.history, max_messages=settings.batch_posts)]
+        self._ownership: Ownership | None = None
+        self._opened_history = False
+
+    def open(self) -> SqliteLog:
+        """Take the data directory, load the models, open the files. What was opened is closed again on failure.
+
+        Raises:
+            HeartbeatError: says what is in the way and what to do.
+        """
+        settings = self.settings
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._ownership = own(settings.data_dir)
+        try:
+            self.models.load()
+            path = sqlite_schema.place(settings.broker, settings.data_dir)
+            log = SqliteLog.open(path, clock=self.clock, durable=settings.durable)
+            try:
+                self._check_partitions(log)
+                self.history.start()
+                self._opened_history = True
+            except BaseException:
+                log.close()
+                raise
+        except BaseException:
+            self._ownership.release()
+            raise
+        return log
+
+    def _check_partitions(self, log: SqliteLog) -> None:
+        there = log.topics().get(topics.INGEST.name)
+        if there is not None and there.partitions != self.settings.partitions:
+            raise ConfigError(
+                f"the log in {self.settings.data_dir} has {there.partitions} partitions, and keeps them; set "
+                f"{there.partitions} again, or name another data directory",
+                key="partitions",
+            )
+
+    async def close(self) -> None:
+        """Close what `open` opened, but the log, which its owner closes first."""
+        await self.models.close()
+        if self._opened_history:
+            await asyncio.to_thread(self.history.close)
+        if self._ownership is not None:
+            self._ownership.release()
+
+    def topics(self) -> list[Topic]:
+        """The topics, kept for as long as the settings say."""
+        keep_ms = round(self.settings.retention_hours * HOUR_MS)
+        return [replace(topic, retention_ms=keep_ms) if topic.retention_ms == DAY_MS else topic for topic in topics.ALL]
+
+    def retention(self, log: SqliteLog) -> Retention:
+        """What makes the log forget."""
+        settings = self.settings
+        return Retention(
+            log,
+            self.clock,
+            content_ms=round(settings.content_hours * HOUR_MS),
+            max_topic_bytes=settings.max_topic_bytes,
+            max_log_bytes=settings.max_log_bytes,
+        )
+
+    def engine(self, log: SqliteLog) -> Engine:
+        """The agents over the open log, for a command that runs them without Faust."""
+        context = Context(log=log, codec=Codec(log), clock=self.clock, board=self.board, app_id=GROUPS)
+        engine = Engine(self.agents, context)
+        engine.prepare(self.settings.partitions, self.topics())
+        return engine

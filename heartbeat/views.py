@@ -1,0 +1,114 @@
+"""What the pages see of a worker: its tables, its history, its feeds, and the stream of what becomes durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Final, TypeVar
+
+from heartbeat.engine.faust import HeartbeatApp
+from heartbeat.feeds.status import FeedInfo as RunnerInfo
+from heartbeat.records import Pulse
+from heartbeat.services import FeedsService
+from heartbeat.sinks.history_reader import HistoryReader
+from heartbeat.station import GROUPS, Station
+from heartbeat.tasks import Task
+from heartbeat.web.sources import By, FeedInfo, LiveRecord, PostRow, TaskSpan, WindowRow
+from heartbeat.web.tail import LogTail
+
+T = TypeVar("T")
+
+HISTORY_GROUPS: Final = {"pulse": f"{GROUPS}-history-windows", "sentiment": f"{GROUPS}-history-posts"}
+"""Where the stream of the pages begins, by topic: where history stands."""
+
+
+class Views:
+    """The `WebSources` of a worker."""
+
+    def __init__(self, app: HeartbeatApp, station: Station, feeds: FeedsService) -> None:
+        self._app, self._station, self._feeds = app, station, feeds
+        self.settings, self.clock, self.health = station.settings, station.clock, station.board
+        self.history = HistoryView(station, self.ready)
+
+    def tasks(self) -> Sequence[Task]:
+        """The configured tasks, in the order of the file."""
+        return self._station.tasks
+
+    def ready(self) -> bool:
+        """Whether recovery is complete and agents are at work."""
+        return self._app.ready
+
+    def open_windows(self, task: str, size_s: int) -> Iterable[Pulse]:
+        """The windows in the live table that are not sealed."""
+        return self._station.view.open_windows(task, size_s) if self.ready() else ()
+
+    def feeds(self) -> Sequence[FeedInfo]:
+        """Every feed that runs, or has run since the worker started."""
+        return [_shown(info) for info in self._feeds.infos()]
+
+    def lag(self) -> Mapping[str, int]:
+        """Messages that each agent has still to read."""
+        return {name: agent.lag() for name, agent in self._app.engine.agents.items()} if self.ready() else {}
+
+    def tail(self) -> AsyncIterator[LiveRecord]:
+        """What becomes durable from here on."""
+        return self._tail()
+
+    @cached_property
+    def _tail(self) -> LogTail:
+        return LogTail(self._app.record_log, self._app.engine.context.codec, history_group=HISTORY_GROUPS)
+
+
+class HistoryView:
+    """The `HistorySource` of a worker: reads in threads, so that no chart holds up the event loop."""
+
+    def __init__(self, station: Station, ready: Callable[[], bool]) -> None:
+        self._station, self._ready = station, ready
+
+    @cached_property
+    def _reader(self) -> HistoryReader:
+        return HistoryReader(self._station.history.path)
+
+    async def tasks(self) -> Sequence[TaskSpan]:
+        """Every task that has ever had a window."""
+        return await self._read(self._tasks, ())
+
+    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[WindowRow]:
+        """Rows of the windows that begin in [from_ms, to_ms)."""
+
+        def read() -> list[WindowRow]:
+            rows = self._reader.figures(task, size_s, from_ms=from_ms, to_ms=to_ms, by=by)
+            return [WindowRow(*row) for row in rows]
+
+        return await self._read(read, [])
+
+    async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
+        """The newest posts by event time, newest first."""
+
+        def read() -> list[PostRow]:
+            rows = self._reader.posts(task, limit=limit, newest_first=True, content=True)
+            return [PostRow(*row[:13], content=row.content) for row in rows]
+
+        return await self._read(read, [])
+
+    async def _read(self, read: Callable[[], T], nothing: T) -> T:
+        return await asyncio.to_thread(read) if self._ready() else nothing
+
+    def _tasks(self) -> list[TaskSpan]:
+        summaries = (self._reader.summary(task) for task in self._reader.tasks())
+        return [TaskSpan(*summary) for summary in summaries if summary is not None]
+
+
+def _shown(info: RunnerInfo) -> FeedInfo:
+    return FeedInfo(
+        name=info.name,
+        live=info.live,
+        tasks=info.tasks,
+        state=info.state,
+        watermark_ms=info.watermark_ms,
+        posts=info.posts,
+        rejected=info.rejected,
+        why=info.why,
+        progress=info.fraction,
+    )

@@ -23,6 +23,7 @@ from heartbeat.clock import SystemClock
 from heartbeat.engine.faust import HeartbeatApp
 from heartbeat.health import HealthBoard
 from heartbeat.models.configured import ConfiguredModels
+from heartbeat.models.overload import Overload
 from heartbeat.services import ControlService, FeedsService, UpkeepService
 from heartbeat.settings import Settings
 from heartbeat.station import GROUPS, Station
@@ -37,9 +38,17 @@ logger = logging.getLogger(__name__)
 def station(settings: Settings) -> Station:
     """The agents and what they work on, over one data directory; run by a worker or by `heartbeat replay` alone."""
     clock = SystemClock()
+    board = HealthBoard(clock)
     tasks = _tasks.load(settings.config_dir)
     models = ConfiguredModels(settings)
     scored, windows = scored_table(), PulseTables.in_memory()
+    overload = Overload(
+        clock,
+        board,
+        most_posts=settings.overload_posts,
+        longest_s=settings.overload_age_s,
+        model=settings.sentiment_fast_model,
+    )
 
     language = LanguageAgent(models, hint_below=settings.hint_below)
     sentiment = SentimentAgent(
@@ -48,6 +57,7 @@ def station(settings: Settings) -> Station:
         partitions=settings.partitions,
         languages={task.name: task.languages for task in tasks},
         horizon_ms=settings.duplicate_horizon_s * 1000,
+        overload=overload,
     )
     pulse = PulseAgent(
         windows,
@@ -61,12 +71,13 @@ def station(settings: Settings) -> Station:
     return Station(
         settings=settings,
         clock=clock,
-        board=HealthBoard(clock),
+        board=board,
         tasks=tasks,
         models=models,
         view=PulseView(pulse, settings.partitions),
         stream_agents=[agent.spec(max_messages=settings.batch_posts) for agent in (language, sentiment, pulse)],
         windows_changelog=f"{windows.windows.name}-changelog",
+        overload=overload,
     )
 
 
@@ -92,6 +103,7 @@ def build(settings: Settings) -> HeartbeatApp:
     app.add_service(feeds)
     app.add_service(ControlService(app, parts, feeds))
     app.on_closed(parts.close)
+    app.on_recovered(lambda: parts.watch(app.engine))
     app.on_recovered(lambda: logger.info("ready: the page is at http://%s:%d/", settings.web_host, settings.web_port))
     install(app.web.web_app, Views(app, parts, feeds))
     return app

@@ -80,7 +80,8 @@ class Scored(NamedTuple):
     """One post's score for one task. Topic `sentiment`, partitioned by task.
 
     `op` is `retract` when an edit or a deletion takes an earlier `add` back; it carries the figures of that `add`.
-    Either all of pos, neu, neg, label and model are there, or `unscored_reason` is.
+    Either all of pos, neu, neg, label and model are there, or `unscored_reason` is. `cut` says that the text was longer
+    than the model reads, and only its beginning was scored.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Scored(NamedTuple):
     label: str | None = None
     unscored_reason: str | None = None
     model: str | None = None
+    cut: bool = False
     content: str | None = None
 
 
@@ -119,6 +121,7 @@ class Late(NamedTuple):
     label: str | None = None
     unscored_reason: str | None = None
     model: str | None = None
+    cut: bool = False
 
 
 class Figures(NamedTuple):
@@ -233,6 +236,7 @@ _LATE: Final[dict[str, object]] = {
     "label": _optional(_STRING),
     "unscored_reason": _optional(_STRING),
     "model": _optional(_STRING),
+    "cut": {"type": _BOOLEAN, "default": False},
 }
 _FIGURES: Final[dict[str, object]] = {
     "type": "record",

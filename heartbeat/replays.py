@@ -60,7 +60,15 @@ class Replay:
 
     @classmethod
     async def prepare(
-        cls, station: Station, log: Log, feeds: Feeds, files: Sequence[Path], *, task: str, speed: float | None
+        cls,
+        station: Station,
+        log: Log,
+        feeds: Feeds,
+        files: Sequence[Path],
+        *,
+        task: str,
+        speed: float | None,
+        fast: bool = False,
     ) -> Replay:
         """Read the files once through, to know them again.
 
@@ -71,12 +79,15 @@ class Replay:
             files: what to replay.
             task: the task that every post counts in.
             speed: how many times faster than it happened; None: as fast as it goes.
+            fast: have the fast model score its posts.
 
         Raises:
             FeedError: a file cannot be read.
         """
         grace_s = station.settings.grace_s
-        feed = await asyncio.to_thread(ReplayFeed.of, files, task, station.clock, speed=speed, grace_s=grace_s)
+        feed = await asyncio.to_thread(
+            ReplayFeed.of, files, task, station.clock, speed=speed, fast=fast, grace_s=grace_s
+        )
         return cls(station, log, feeds, feed, task)
 
     async def run(self) -> AsyncIterator[ReplayProgress]:

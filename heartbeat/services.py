@@ -94,6 +94,7 @@ async def running(
     log = station.open()
     try:
         engine = station.engine(log)
+        station.watch(engine)
         await engine.load(engine.everything())
         feeds = feeds_over(station, log, engine)
         engine.start(engine.everything(), crash)
@@ -176,6 +177,7 @@ class ControlService(Service):
             [Path(file) for file in request["files"]],
             task=str(request["task"]),
             speed=request["speed"],
+            fast=bool(request["fast"]),
         )
         async for progress in replay.run():
             yield asdict(progress)

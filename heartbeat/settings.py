@@ -71,14 +71,35 @@ class Settings(BaseSettings):
     language_model: str = Field("language", description="the model that finds the language: NAME or NAME/VERSION")
     hint_below: float = Field(0.6, ge=0, le=1, description="a feed's own word on the language decides below this")
     sentiment_model: str = Field("sentiment-fast", description="the model that scores: NAME or NAME/VERSION")
+    sentiment_fast_model: str = Field(
+        "sentiment-fast", description="scores languages that the other does not know, and live posts while it is behind"
+    )
     sentiment_by_lang: Mapping[str, str] = Field(
         default_factory=dict, description="another model for a language: {tr: NAME}; `none` leaves it unscored"
     )
     sentiment_by_task: Mapping[str, str] = Field(default_factory=dict, description="another model for a task")
+    sentiment_least_recall: float = Field(
+        0.0, ge=0, le=1, description="languages that a model's card gives a lower recall for stay unscored by it"
+    )
+    overload_posts: int = Field(
+        2_000, ge=0, description="live posts go to the fast model while so many are waiting; 0: they wait"
+    )
+    overload_age_s: float = Field(30.0, gt=0, description="… or while the oldest has waited for so long")
+    model_lanes: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="posts that a transformer scores side by side; 0: one fewer than processors",
+    )
     mixed_from: float = Field(0.30, ge=0, le=0.5, description="a post is mixed when pos and neg both reach this …")
     mixed_neutral_to: float = Field(0.30, ge=0, le=1, description="… and neu is at most this")
 
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="the least level that is logged")
+
+    @property
+    def lanes(self) -> int:
+        """How many posts a transformer scores side by side: one processor is left to the event loop."""
+        return self.model_lanes or max((os.cpu_count() or 2) - 1, 1)
 
     @field_validator("window_sizes_s")
     @classmethod

@@ -40,7 +40,7 @@ posts = st.builds(
 scored = st.builds(
     Scored, text, text, text, text, st.sampled_from(["add", "retract"]), long, long, text, double,
     st.none() | double, st.none() | double, st.none() | double,
-    optional_text, optional_text, optional_text, optional_text,
+    optional_text, optional_text, optional_text, st.booleans(), optional_text,
 )  # fmt: skip
 records = st.one_of(
     posts,

@@ -13,6 +13,8 @@ from heartbeat.records import Scored
 
 LIVE: Final = "live"
 REPLAY: Final = "replay:"
+FAST: Final = "-fast"
+"""Ends the name of a replay whose posts all go to the fast model."""
 
 
 class PostKey(NamedTuple):
@@ -127,19 +129,19 @@ class ScoredRow(NamedTuple):
     def retract(self, post_id: str, source: str, task: str) -> Scored:
         """The record that takes the standing `add` for a task back."""
         feed, result = self.counted[task]
-        pos, neu, neg, label, model, reason = result.value
+        pos, neu, neg, label, model, reason, cut = result.value
         return Scored(
             post_id, source, feed, task, "retract", self.rev, self.time_ms, self.lang, self.lang_confidence,
-            pos, neu, neg, label, reason, model,
+            pos, neu, neg, label, reason, model, cut,
         )  # fmt: skip
 
     def add(self, post_id: str, source: str, task: str, content: str | None) -> Scored:
         """The record that counts the post in a task."""
         feed, result = self.counted[task]
-        pos, neu, neg, label, model, reason = result.value
+        pos, neu, neg, label, model, reason, cut = result.value
         return Scored(
             post_id, source, feed, task, "add", self.rev, self.time_ms, self.lang, self.lang_confidence,
-            pos, neu, neg, label, reason, model, content,
+            pos, neu, neg, label, reason, model, cut, content,
         )  # fmt: skip
 
 

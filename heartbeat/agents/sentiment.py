@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 
 from heartbeat import topics
 from heartbeat.agents.deliveries import Change, delivered
-from heartbeat.agents.scored import LIVE, REPLAY, TOMBSTONE, PostKey, Result, ScoredRow, scope_of
+from heartbeat.agents.scored import FAST, LIVE, REPLAY, TOMBSTONE, PostKey, Result, ScoredRow, scope_of
 from heartbeat.engine.agent import AgentSpec, Batch, DiskTable, DiskTablePart, Emit
 from heartbeat.models.api import SentimentScorer
+from heartbeat.models.overload import Overload
 from heartbeat.records import END_OF_TIME_MS, Detected, Heartbeat
 
 TICK_S: Final = 0.25
@@ -50,6 +51,7 @@ class SentimentAgent:
         partitions: of the topic `sentiment`.
         languages: by task, the languages whose posts it takes; None, or no entry: all.
         horizon_ms: how long after its arrival a post is known again. A replay's posts stay until it has ended.
+        overload: says when live posts go to the fast model; None: never.
     """
 
     def __init__(
@@ -60,8 +62,9 @@ class SentimentAgent:
         partitions: int,
         languages: Mapping[str, Collection[str] | None],
         horizon_ms: int,
+        overload: Overload | None = None,
     ) -> None:
-        self._scorer, self._scored = scorer, scored
+        self._scorer, self._scored, self._overload = scorer, scored, overload
         self._partitions, self._horizon_ms = partitions, horizon_ms
         self._languages = languages
         self._partition_of: dict[str, int] = {}
@@ -107,7 +110,9 @@ class SentimentAgent:
                 keys.append(_running(value.feed) if value.feed.startswith(REPLAY) else None)
         rows: dict[PostKey, ScoredRow] = table.get_many(list({key for key in keys if key is not None}))
         steps: list[_Step | Heartbeat] = []
-        wanted, model_for = self._wanted, self._scorer.model_for
+        wanted = self._wanted
+        hurried = self._overload is not None and self._overload.look(batch.partition, batch.events[0].timestamp_ms)
+        usual, fast = self._scorer.model_for, self._scorer.fast_model_for
         for event, key in zip(batch, keys, strict=True):
             value = event.value
             if isinstance(value, Heartbeat):
@@ -115,6 +120,8 @@ class SentimentAgent:
                 if key is not None:
                     self._note_replay(value, key, rows, table)
             elif key is not None:
+                scope = key.scope
+                model_for = fast if scope.endswith(FAST) or (hurried and scope == LIVE) else usual
                 change = delivered(rows.get(key), value, event.timestamp_ms, wanted, model_for)
                 if change is not None:
                     rows[key] = change.after
@@ -191,6 +198,8 @@ class SentimentAgent:
 
     async def tick(self, partition: int, now_ms: int, emit: Emit) -> None:
         """Forget posts whose horizon is over, some at a time."""
+        if self._overload is not None and not self._overload.lag():
+            self._overload.look(partition, None)
         table = self._scored.part(partition)
         running: dict[str, bool] = {}
         for key, row in table.expired(now_ms, _EXPIRED_PER_TICK):

@@ -28,8 +28,9 @@ _BAR = 30
 @click.option(
     "--speed", default="max", show_default=True, metavar="max|1|N", help="How many times faster than it happened."
 )
+@click.option("--fast", is_flag=True, help="Have the fast model score them, where the usual one would take long.")
 @with_settings
-def replay(settings: Settings, files: Sequence[Path], task: str, speed: str) -> None:
+def replay(settings: Settings, files: Sequence[Path], task: str, speed: str, fast: bool) -> None:
     """Feed FILES of posts (JSONL, also .gz and .xz) through the whole pipeline.
 
     Every post counts in the task. It ends when every window is closed. Started again after a crash, it goes on where
@@ -44,12 +45,13 @@ def replay(settings: Settings, files: Sequence[Path], task: str, speed: str) -> 
     absolute = [file.absolute() for file in files]
     connection = control.connect(settings.data_dir)
     if connection is not None:
-        _show(control.call(connection, "replay", files=[str(file) for file in absolute], task=task, speed=times), task)
+        names = [str(file) for file in absolute]
+        _show(control.call(connection, "replay", files=names, task=task, speed=times, fast=fast), task)
     else:
-        asyncio.run(_alone(settings, absolute, task, times))
+        asyncio.run(_alone(settings, absolute, task, times, fast))
 
 
-async def _alone(settings: Settings, files: Sequence[Path], task: str, speed: float | None) -> None:
+async def _alone(settings: Settings, files: Sequence[Path], task: str, speed: float | None, fast: bool) -> None:
     """Run the agents here, without feeds or pages, for as long as the replay takes."""
     from heartbeat.app import station as make_station
     from heartbeat.replays import Replay
@@ -67,7 +69,7 @@ async def _alone(settings: Settings, files: Sequence[Path], task: str, speed: fl
 
         async def follow() -> None:
             view = _View(task)
-            replay = await Replay.prepare(station, log, feeds, files, task=task, speed=speed)
+            replay = await Replay.prepare(station, log, feeds, files, task=task, speed=speed, fast=fast)
             async for progress in replay.run():
                 view.show(asdict(progress))
 

@@ -1,6 +1,6 @@
 """Files of posts as one feed: `replay:HASH`, where the hash is that of the task and of everything in the files.
 
-So the same files, started again for the same task, go on where they stopped, wherever they lie by then and whatever
+(`replay:HASH-fast` if its posts are to be scored by the fast model.) So the same files, started again for the same task, go on where they stopped, wherever they lie by then and whatever
 they are called; a file that has changed is another feed. Several files are merged by time as they are read.
 
 The watermark is the newest time delivered less the grace; deletions do not move it. At the end it is the end of time.
@@ -89,10 +89,13 @@ class ReplayFeed:
         clock: Clock,
         *,
         speed: float | None = None,
+        fast: bool = False,
         grace_s: float = 5.0,
         posts_a_delivery: int = POSTS_A_DELIVERY,
     ) -> ReplayFeed:
         """The replay of these files into a task. Reads them once through, for their hash: it blocks.
+
+        `fast` has its posts scored by the fast model, and makes it another replay than without.
 
         Raises:
             FeedError: there is no file, or too many, or one cannot be read or is named twice.
@@ -113,7 +116,7 @@ class ReplayFeed:
                     digest.update(b"\x00" + hashlib.file_digest(file, hashlib.blake2b).digest())
             except OSError as error:
                 raise FeedError(f"{path} cannot be read: {error.strerror}") from error
-        name = f"replay:{digest.hexdigest()}"
+        name = f"replay:{digest.hexdigest()}{'-fast' if fast else ''}"
         return cls(name, paths, clock, speed=speed, grace_s=grace_s, posts_a_delivery=posts_a_delivery)
 
     def fraction(self, cursor: bytes | None) -> float:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from heartbeat.models.catalogue import Card
 
 UNKNOWN: Final = "und"
 """The code for a text that is in no language, or in none that the model knows."""
@@ -20,7 +26,8 @@ class LanguageGuess(NamedTuple):
 class Sentiment(NamedTuple):
     """A text's scores. pos + neu + neg = 1; label is positive, neutral, negative or mixed; model is NAME/VERSION.
 
-    Where there is nothing to score with, the figures are None and `unscored_reason` says why.
+    Where there is nothing to score with, the figures are None and `unscored_reason` says why. `cut` says that the text
+    was longer than the model reads: only its beginning was scored.
     """
 
     pos: float | None
@@ -29,6 +36,38 @@ class Sentiment(NamedTuple):
     label: str | None
     model: str | None
     unscored_reason: str | None = None
+    cut: bool = False
+
+
+class Judgement(NamedTuple):
+    """What a model says of some prepared texts: a row of probabilities for each, and whether it was cut."""
+
+    rows: NDArray[np.float32]
+    cut: Sequence[bool]
+
+
+class SentimentModel(Protocol):
+    """One model of whichever family, ready to be asked.
+
+    Attributes:
+        card: what `model.yaml` says.
+        reference: NAME/VERSION.
+    """
+
+    card: Card
+    reference: str
+
+    def prepare(self, texts: Sequence[str]) -> list[str]:
+        """Texts as the model reads them. What has no character left but space holds nothing to judge."""
+        ...
+
+    async def judge(self, prepared: Sequence[str]) -> Judgement:
+        """Columns as in the card's `labels`; no row depends on the others."""
+        ...
+
+    async def close(self) -> None:
+        """Answer what has been asked, and let the model go."""
+        ...
 
 
 class LanguageIdentifier(Protocol):
@@ -44,6 +83,10 @@ class SentimentScorer(Protocol):
 
     def model_for(self, task: str, lang: str) -> str | None:
         """The model (NAME/VERSION) that scores this task's posts in this language; None leaves them unscored."""
+        ...
+
+    def fast_model_for(self, task: str, lang: str) -> str | None:
+        """The same while there is no time for a slow model; `model_for`'s where it is fast, or no other knows it."""
         ...
 
     async def score(self, model: str | None, texts: Sequence[str], langs: Sequence[str]) -> list[Sentiment]:

@@ -2,6 +2,7 @@
 
     onnx_models/NAME/VERSION/model.yaml     described in docs/model-yaml.md
                              model.onnx
+                             tokenizer.json     of the family `encoder`
 
 Whether a model's graph does what its card promises is `runtime`'s to find out.
 """
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -24,7 +25,10 @@ from heartbeat.models.api import UNKNOWN
 
 CARD: Final = "model.yaml"
 GRAPH: Final = "model.onnx"
+TOKENIZER: Final = "tokenizer.json"
 SENTIMENTS: Final = frozenset({"negative", "neutral", "positive"})
+MASK: Final = "attention_mask"
+"""The second input of an encoder: 1 for each token, 0 for padding."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHECKSUM: Final = r"^[0-9a-f]{64}$"
@@ -63,38 +67,67 @@ class Card(_Part):
     name: str = Field(pattern=f"^{_NAME.pattern}$")
     version: Annotated[str, BeforeValidator(_text)] = Field(pattern=f"^{_NAME.pattern}$")
     kind: Literal["language", "sentiment"]
-    family: Literal["ngram"]
+    family: Literal["ngram", "encoder"]
     description: str = ""
     licence: str = ""
     labels: list[str] = Field(min_length=2)
     languages: list[Annotated[str, Field(pattern="^[a-z]{2,3}$")]] = Field(min_length=1)
-    input: Tensor = Tensor(name="codes", type="int32", shape=["N", "L"])
-    output: Tensor = Tensor(name="probs", type="float32", shape=["N", "K"])
+    input: Tensor
+    output: Tensor
     max_chars: int = Field(ge=1)
+    max_tokens: int | None = Field(None, ge=3, description="of an encoder, special ones included; the rest is cut")
+    wording: Literal["plain", "tweets", "tweets-words"] = "plain"
+    recall: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="by language: the macro recall on texts that were held out of training"
+    )
     files: Mapping[str, Annotated[str, Field(pattern=_CHECKSUM)]]
     training: list[Source] = Field(min_length=1)
     figures: Mapping[str, JsonValue] = Field(default_factory=dict)
     changes: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_tensors(cls, values: Any) -> Any:
+        """What a family's graph usually has need not be said."""
+        if isinstance(values, dict):
+            usual = _USUAL.get(str(values.get("family")), _USUAL["ngram"])
+            return {**dict(zip(("input", "output"), usual, strict=True)), **values}
+        return values
 
     @model_validator(mode="after")
     def _fits_together(self) -> Card:
         for listed, what in ((self.labels, "labels"), (self.languages, "languages")):
             if len(set(listed)) != len(listed):
                 raise ValueError(f"{what}: one of them stands twice")
-        if self.kind == "sentiment" and frozenset(self.labels) != SENTIMENTS:
+        if self.kind == "sentiment" and frozenset(self.labels) not in (SENTIMENTS, SENTIMENTS - {"neutral"}):
             raise ValueError(
                 f"labels: are {', '.join(self.labels)}, but a sentiment model has to tell "
-                "negative, neutral and positive apart, by these names and no others"
+                "negative, neutral and positive apart (or negative and positive), by these names and no others"
             )
         if self.kind == "language" and set(self.labels) - {UNKNOWN} != set(self.languages):
             raise ValueError(f"labels: of a language model have to be its languages, and {UNKNOWN!r}")
-        if GRAPH not in self.files:
-            raise ValueError(f"files: {GRAPH} is not among them")
+        if self.family == "encoder":
+            if self.kind != "sentiment":
+                raise ValueError("family: an encoder tells sentiment, not language")
+            if self.max_tokens is None:
+                raise ValueError("max_tokens: an encoder reads so many tokens and no more; say how many")
+        elif self.max_tokens is not None or self.wording != "plain":
+            raise ValueError("max_tokens, wording: belong to the family encoder alone")
+        for needed in (GRAPH, TOKENIZER)[: 2 if self.family == "encoder" else 1]:
+            if needed not in self.files:
+                raise ValueError(f"files: {needed} is not among them")
         for file in self.files:
             place = PurePosixPath(file)
             if place.is_absolute() or ".." in place.parts or "\\" in file:
                 raise ValueError(f"files: {file!r} does not stay in the model's folder")
         return self
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """Every input of the graph: an encoder has its mask beside its tokens."""
+        if self.family == "ngram":
+            return [self.input]
+        return [self.input, self.input.model_copy(update={"name": MASK})]
 
     @property
     def reference(self) -> str:
@@ -105,6 +138,18 @@ class Card(_Part):
     def research_only(self) -> bool:
         """Whether any of its sources forbids commercial use."""
         return any(source.research_only for source in self.training)
+
+
+_USUAL: Final = {
+    "ngram": (
+        {"name": "codes", "type": "int32", "shape": ["N", "L"]},
+        {"name": "probs", "type": "float32", "shape": ["N", "K"]},
+    ),
+    "encoder": (
+        {"name": "input_ids", "type": "int64", "shape": ["N", "L"]},
+        {"name": "probabilities", "type": "float32", "shape": ["N", "K"]},
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -124,6 +169,11 @@ class Entry:
     def graph(self) -> Path:
         """The ONNX file."""
         return self.folder / GRAPH
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer of an encoder."""
+        return self.folder / TOKENIZER
 
     @cached_property
     def card(self) -> Card:

@@ -38,6 +38,10 @@ class ConfiguredModels:
         """See `api.SentimentScorer`."""
         return self._sentiment.model_for(task, lang)
 
+    def fast_model_for(self, task: str, lang: str) -> str | None:
+        """See `api.SentimentScorer`."""
+        return self._sentiment.fast_model_for(task, lang)
+
     async def score(self, model: str | None, texts: Sequence[str], langs: Sequence[str]) -> list[Sentiment]:
         """See `api.SentimentScorer`."""
         return await self._sentiment.score(model, texts, langs)

@@ -1,20 +1,22 @@
 """Scores texts with the models that the settings choose.
 
-Which model: the first of the task's own, the language's own and the default one that has evidence for the language.
-`none`, for a task or a language, leaves its posts unscored.
+Which model: the first of the task's own, the language's own, the default one and the fast one that has evidence for the
+language. `none`, for a task or a language, leaves its posts unscored. While there is no time for a slow model, the fast
+one scores instead wherever it can.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heartbeat.errors import ModelMissing
-from heartbeat.models.api import UNKNOWN, Sentiment
-from heartbeat.models.catalogue import Catalogue
+from heartbeat.models.api import UNKNOWN, Sentiment, SentimentModel
+from heartbeat.models.catalogue import Catalogue, Entry
+from heartbeat.models.encoder import EncoderModel
 from heartbeat.models.ngram import NgramModel
 from heartbeat.settings import Settings
 
@@ -34,38 +36,56 @@ def no_model_for(lang: str) -> str:
     return NOT_RECOGNISED if lang == UNKNOWN else f"no model for language {lang}"
 
 
+def too_weak_for(lang: str) -> str:
+    """Why a post in a language stays unscored that some model knows, but not well enough for the settings."""
+    return f"no model good enough for language {lang}"
+
+
+class Choice(NamedTuple):
+    """What scores a language: usually, and while there is no time for a slow model."""
+
+    usual: str
+    fast: str
+
+
 class ConfiguredScorer:
     """Scores with several models, by task and language.
 
     Args:
         models: every model, by the name that the choices use for it.
         default: the model's name, or `none`.
+        fast: the name of the one that scores where the others have no evidence, or no time; or `none`.
         by_lang: other names, by language.
         by_task: other names, by task.
+        least_recall: a language that a model's card gives a lower recall for counts as one without evidence.
         mixed_from: a text is mixed when pos and neg both reach this …
         mixed_neutral_to: … and neu is at most this.
     """
 
     def __init__(
         self,
-        models: Mapping[str, NgramModel],
+        models: Mapping[str, SentimentModel],
         *,
         default: str,
+        fast: str = NONE,
         by_lang: Mapping[str, str] | None = None,
         by_task: Mapping[str, str] | None = None,
+        least_recall: float = 0.0,
         mixed_from: float = 0.30,
         mixed_neutral_to: float = 0.30,
     ) -> None:
         self._by_reference = {model.reference: model for model in models.values()}
-        self._columns = {
-            reference: [model.card.labels.index(label) for label in _ORDER]
-            for reference, model in self._by_reference.items()
-        }
+        self._columns = {reference: _columns(model.card.labels) for reference, model in self._by_reference.items()}
         self._mixed_from, self._mixed_neutral_to = round(mixed_from * _UNIT), round(mixed_neutral_to * _UNIT)
         by_lang, by_task = by_lang or {}, by_task or {}
+        self._evidence = {name: _evidence(model, least_recall) for name, model in models.items()}
+        known = {lang for model in models.values() for lang in model.card.languages}
+        self._weak = known - {lang for langs in self._evidence.values() for lang in langs}
         # Asked once for each post and task, so it is worked out beforehand: by language, by task and language.
-        self._usual = _by_language(models, None, by_lang, default)
-        self._by_task = {task: _by_language(models, name, by_lang, default) for task, name in by_task.items()}
+        self._usual = self._by_language(models, None, by_lang, default, fast)
+        self._by_task = {
+            task: self._by_language(models, name, by_lang, default, fast) for task, name in by_task.items()
+        }
 
     @classmethod
     def from_settings(cls, settings: Settings) -> ConfiguredScorer:
@@ -79,11 +99,12 @@ class ConfiguredScorer:
         catalogue = Catalogue(settings.models_dir)
         named = {
             "sentiment_model": settings.sentiment_model,
+            "sentiment_fast_model": settings.sentiment_fast_model,
             **{f"sentiment_by_lang.{lang}": name for lang, name in settings.sentiment_by_lang.items()},
             **{f"sentiment_by_task.{task}": name for task, name in settings.sentiment_by_task.items()},
         }
-        models: dict[str, NgramModel] = {}
-        loaded: dict[str, NgramModel] = {}
+        models: dict[str, SentimentModel] = {}
+        loaded: dict[str, SentimentModel] = {}
         for setting, name in named.items():
             if name == NONE or name in models:
                 continue
@@ -92,20 +113,28 @@ class ConfiguredScorer:
             except ModelMissing as error:
                 raise ModelMissing(f"{setting}: {error}") from error
             if entry.reference not in loaded:
-                loaded[entry.reference] = NgramModel.load(entry, kind="sentiment")
+                loaded[entry.reference] = load_sentiment(entry, lanes=settings.lanes)
             models[name] = loaded[entry.reference]
         return cls(
             models,
             default=settings.sentiment_model,
+            fast=settings.sentiment_fast_model,
             by_lang=settings.sentiment_by_lang,
             by_task=settings.sentiment_by_task,
+            least_recall=settings.sentiment_least_recall,
             mixed_from=settings.mixed_from,
             mixed_neutral_to=settings.mixed_neutral_to,
         )
 
     def model_for(self, task: str, lang: str) -> str | None:
         """The model (NAME/VERSION) that scores this task's posts in this language; None leaves them unscored."""
-        return self._by_task.get(task, self._usual).get(lang)
+        choice = self._by_task.get(task, self._usual).get(lang)
+        return None if choice is None else choice.usual
+
+    def fast_model_for(self, task: str, lang: str) -> str | None:
+        """See `api.SentimentScorer`."""
+        choice = self._by_task.get(task, self._usual).get(lang)
+        return None if choice is None else choice.fast
 
     async def score(self, model: str | None, texts: Sequence[str], langs: Sequence[str]) -> list[Sentiment]:
         """One result for each text, in order.
@@ -122,7 +151,7 @@ class ConfiguredScorer:
         """
         if model is None:
             return [
-                _unscored(no_model_for(lang) if text.strip() else NO_TEXT)
+                _unscored(self._why_none(lang) if text.strip() else NO_TEXT)
                 for text, lang in zip(texts, langs, strict=True)
             ]
         try:
@@ -140,8 +169,8 @@ class ConfiguredScorer:
             else:
                 results.append(None)
                 present.append(text)
-        rows = await chosen.probabilities(present)
-        scored = iter(self._sentiments(model, rows))
+        rows, cut = await chosen.judge(present)
+        scored = iter(self._sentiments(model, rows, cut))
         return [next(scored) if result is None else result for result in results]
 
     async def close(self) -> None:
@@ -149,32 +178,67 @@ class ConfiguredScorer:
         for model in self._by_reference.values():
             await model.close()
 
-    def _sentiments(self, model: str, rows: NDArray[np.float32]) -> list[Sentiment]:
-        neu, neg, pos = in_units(rows[:, self._columns[model]]).T
+    def _why_none(self, lang: str) -> str:
+        return too_weak_for(lang) if lang in self._weak else no_model_for(lang)
+
+    def _sentiments(self, model: str, rows: NDArray[np.float32], cut: Sequence[bool]) -> list[Sentiment]:
+        at = self._columns[model]
+        ordered = np.where(at >= 0, rows[:, at], np.float32(0))
+        neu, neg, pos = in_units(ordered).T
         mixed = (pos >= self._mixed_from) & (neg >= self._mixed_from) & (neu <= self._mixed_neutral_to)
         best = np.where(mixed, len(_ORDER), np.argmax((neu, neg, pos), axis=0))
         labels = (*_ORDER, "mixed")
         return [
-            Sentiment(p, u, n, labels[index], model)
-            for p, u, n, index in zip(
-                (pos / _UNIT).tolist(), (neu / _UNIT).tolist(), (neg / _UNIT).tolist(), best.tolist(), strict=True
+            Sentiment(p, u, n, labels[index], model, None, was_cut)
+            for p, u, n, index, was_cut in zip(
+                (pos / _UNIT).tolist(), (neu / _UNIT).tolist(), (neg / _UNIT).tolist(), best.tolist(), cut, strict=True
             )
         ]
 
+    def _by_language(
+        self,
+        models: Mapping[str, SentimentModel],
+        own: str | None,
+        by_lang: Mapping[str, str],
+        default: str,
+        fast: str,
+    ) -> dict[str, Choice]:
+        """The models of each language that one scores, for a task that has a choice of its own or none."""
+        chosen: dict[str, Choice] = {}
+        for lang in {lang for langs in self._evidence.values() for lang in langs}:
+            if NONE in (own, by_lang.get(lang)):
+                continue
+            # By default `none` means that nothing is scored but what was chosen: the fast one does not step in.
+            names = (own, by_lang.get(lang), default, fast if default != NONE else None)
+            fit = [name for name in names if name is not None and name != NONE and lang in self._evidence[name]]
+            if not fit:
+                continue
+            usual = models[fit[0]]
+            slow = usual.card.family == "encoder" and fast != NONE and lang in self._evidence[fast]
+            chosen[lang] = Choice(usual.reference, models[fast].reference if slow else usual.reference)
+        return chosen
 
-def _by_language(
-    models: Mapping[str, NgramModel], own: str | None, by_lang: Mapping[str, str], default: str
-) -> dict[str, str]:
-    """The model of each language that one scores, for a task that has a choice of its own or none."""
-    chosen: dict[str, str] = {}
-    for lang in {lang for model in models.values() for lang in model.card.languages}:
-        if NONE in (own, by_lang.get(lang)):
-            continue
-        for name in (own, by_lang.get(lang), default):
-            if name is not None and name != NONE and lang in models[name].card.languages:
-                chosen[lang] = models[name].reference
-                break
-    return chosen
+
+def load_sentiment(entry: Entry, *, lanes: int = 1) -> SentimentModel:
+    """Verify and load a sentiment model of whichever family.
+
+    Raises:
+        ModelDamaged: a file is not what it was.
+        ModelUnfit: it is of another kind, or does not do what its card says.
+    """
+    if entry.card.family == "encoder":
+        return EncoderModel.load(entry, lanes=lanes)
+    return NgramModel.load(entry, kind="sentiment")
+
+
+def _evidence(model: SentimentModel, least_recall: float) -> frozenset[str]:
+    recall = model.card.recall
+    return frozenset(lang for lang in model.card.languages if recall.get(lang, 1.0) >= least_recall)
+
+
+def _columns(labels: Sequence[str]) -> NDArray[np.intp]:
+    """Where the labels stand in a model's answers, in `_ORDER`; -1 for one that it does not tell."""
+    return np.asarray([labels.index(label) if label in labels else -1 for label in _ORDER])
 
 
 def in_units(rows: NDArray[np.float32]) -> NDArray[np.int64]:

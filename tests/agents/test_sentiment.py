@@ -14,11 +14,13 @@ from heartbeat.agents.deliveries import SUPERSEDED
 from heartbeat.agents.scored import Counted, Given, PostKey, Result, ScoredRow, scored_table
 from heartbeat.agents.sentiment import SentimentAgent
 from heartbeat.engine.agent import AgentSpec
+from heartbeat.health import HealthBoard
 from heartbeat.models.api import Sentiment
+from heartbeat.models.overload import LEAST_FAST_MS, Overload
 from heartbeat.records import END_OF_TIME_MS, Detected, Heartbeat, Post, Scored
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.driver import Driver
-from tests.agents.world import HORIZON_MS, START_MS, Models, lang_of, post, sentiment_of
+from tests.agents.world import FAST_MODEL, HORIZON_MS, START_MS, Models, lang_of, post, sentiment_of
 
 HOUR_S = 3600
 
@@ -29,11 +31,21 @@ class Bench:
     def __init__(self, partitions: int = 1, languages: dict[str, Sequence[str] | None] | None = None) -> None:
         self.models, self.partitions, self.languages = Models(), partitions, languages or {}
         self.driver = Driver(self._build, partitions=partitions, clock=FakeClock(START_MS))
+        self.waiting = 0
+        self.overload = Overload(
+            self.driver.clock, HealthBoard(self.driver.clock), most_posts=1000, longest_s=30, model="fast"
+        )
+        self.overload.lag = lambda: self.waiting
 
     def _build(self) -> list[AgentSpec]:
         self.table = scored_table()
         agent = SentimentAgent(
-            self.models, self.table, partitions=self.partitions, languages=self.languages, horizon_ms=HORIZON_MS
+            self.models,
+            self.table,
+            partitions=self.partitions,
+            languages=self.languages,
+            horizon_ms=HORIZON_MS,
+            overload=self.overload,
         )
         return [agent.spec(max_messages=512)]
 
@@ -72,6 +84,30 @@ def brief(scored: Sequence[Scored]) -> list[tuple[str, str, int]]:
     return [(value.op, value.task, value.rev) for value in scored]
 
 
+async def test_while_too_much_waits_live_posts_go_to_the_fast_model_and_replays_wait() -> None:
+    it = await bench()
+    assert [value.model for value in await it.out(post(1, 0, text="hello"))] == ["sentiment/1"]
+    it.waiting = 1000
+    live = post(2, 0, text="hello")
+    replayed = post(2, 0, text="hello", feed="replay:1")
+    hurried = post(2, 0, text="hello", feed="replay:1-fast")
+    assert [value.model for value in await it.out(live, replayed, hurried)] == [FAST_MODEL, "sentiment/1", FAST_MODEL]
+    it.waiting = 0
+    it.driver.clock.advance(LEAST_FAST_MS / 1000)
+    await it.driver.tick()
+    assert [value.model for value in await it.out(post(3, 0, text="hello"))] == ["sentiment/1"]
+    again = await it.out(post(2, 0, text="hello", rev=1))
+    assert [(value.op, value.model) for value in again] == [("retract", FAST_MODEL), ("add", "sentiment/1")]
+    assert again[0][9:15] == (*sentiment_of(FAST_MODEL, "hello")[:4], None, FAST_MODEL), "what was added is taken back"
+
+
+async def test_what_has_waited_for_long_goes_to_the_fast_model() -> None:
+    it = await bench()
+    await it.send(post(1, 0, text="hello"))
+    it.driver.clock.advance(31)
+    assert [value.model for value in await it.out()] == [FAST_MODEL]
+
+
 async def test_a_post_is_scored_once_for_each_model_and_told_to_each_task() -> None:
     it = await bench(partitions=12)
     scored = await it.out(post(1, 0, text="hello", tasks=("a", "b", "c")))
@@ -80,9 +116,10 @@ async def test_a_post_is_scored_once_for_each_model_and_told_to_each_task() -> N
     assert sorted(brief(scored)) == [("add", "a", 0), ("add", "b", 0), ("add", "c", 0)]
     for value in scored:
         model = "other/1" if value.task == "c" else "sentiment/1"
-        pos, neu, neg, label, _, _ = sentiment_of(model, "hello")
+        pos, neu, neg, label, *_ = sentiment_of(model, "hello")
         assert value == Scored(
-            *("1", "x", "demo", value.task, "add", 0, START_MS, "de", 0.9), pos, neu, neg, label, None, model, "hello"
+            *("1", "x", "demo", value.task, "add", 0, START_MS, "de", 0.9),
+            *(pos, neu, neg, label, None, model, False, "hello"),
         )
     for message in await it.driver.read(topics.SENTIMENT):
         assert isinstance(message.value, Scored)
@@ -324,7 +361,7 @@ def test_a_row_is_read_back_as_it_was(
     scores: list[tuple[str | None, float | None, str | None]],
     tasks: dict[str, int],
 ) -> None:
-    results = [Result(model, Sentiment(pos, pos, pos, label, model, "why")) for model, pos, label in scores]
+    results = [Result(asked, Sentiment(pos, pos, pos, label, asked, "why", not pos)) for asked, pos, label in scores]
     row = ScoredRow(
         rev,
         deleted,

@@ -18,6 +18,7 @@ from heartbeat.agents.sentiment import SentimentAgent
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.errors import Retry
 from heartbeat.models.api import LanguageGuess, Sentiment
+from heartbeat.models.overload import Overload
 from heartbeat.records import Heartbeat, Post, Record
 from heartbeat.testing import oracle
 from heartbeat.testing.clock import FakeClock
@@ -31,6 +32,7 @@ LONGEST_MS = 86_400_000
 START_MS = 1_700_000_000_000 // 60_000 * 60_000
 LANGS = ("en", "de", "tr")
 UNSCORABLE = "tr"
+FAST_MODEL = "fast/1"
 
 
 def lang_of(text: str) -> str:
@@ -60,6 +62,9 @@ class Models:
             return None
         return "other/1" if task == "c" else "sentiment/1"
 
+    def fast_model_for(self, task: str, lang: str) -> str | None:
+        return None if lang == UNSCORABLE else FAST_MODEL
+
     async def score(self, model: str | None, texts: Sequence[str], langs: Sequence[str]) -> list[Sentiment]:
         assert len(texts) == len(langs)
         if model is None:
@@ -74,7 +79,7 @@ def judge(task: str, post: Post) -> oracle.Judged:
     model = Models().model_for(task, lang)
     if model is None:
         return oracle.Judged(lang)
-    pos, neu, neg, label, _, _ = sentiment_of(model, post.content)
+    pos, neu, neg, label, *_ = sentiment_of(model, post.content)
     assert pos is not None and neu is not None and neg is not None
     return oracle.Judged(lang, label, pos, neu, neg)
 
@@ -91,6 +96,7 @@ class World:
     lateness_ms: int = LATENESS_MS
     longest_ms: int = LONGEST_MS
     pulse_type: Callable[..., PulseAgent] = PulseAgent
+    overload: Overload | None = None
     undone: random.Random | None = None
     """Decides which units are undone after their handler has done its work."""
 
@@ -120,6 +126,7 @@ class World:
             partitions=self.partitions,
             languages=self.languages,
             horizon_ms=HORIZON_MS,
+            overload=self.overload,
         )
         specs = [
             LanguageAgent(self.models, hint_below=0.6).spec(max_messages=512),

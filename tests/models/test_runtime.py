@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +28,21 @@ def softmax(*logits: float) -> list[float]:
 async def test_a_graph_answers_each_array_in_order(tmp_path: Path) -> None:
     graph = Graph(write_model(tmp_path, name="mood"))
     plus, minus = np.array([[43, 43], [61, 0]], np.int32), np.array([[45]], np.int32)
-    first, second = await graph.run([plus, minus])
+    first, second = await graph.over(graph.run, [plus, minus])
     assert first == pytest.approx(np.array([softmax(0, 0, 2), softmax(0, 1, 0)]), abs=1e-6)
     assert second == pytest.approx(np.array([softmax(1, 0, 0)]), abs=1e-6)
     graph.close()
 
 
-async def test_runs_happen_in_one_thread_that_is_not_the_loop_s(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_runs_happen_in_one_thread_that_is_not_the_loop_s(tmp_path: Path) -> None:
     graph = Graph(write_model(tmp_path, name="mood"))
     threads: list[str] = []
-    run_here = graph.run_here
 
-    def noted(arrays: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
+    def noted(array: NDArray[Any]) -> NDArray[np.float32]:
         threads.append(threading.current_thread().name)
-        return run_here(arrays)
+        return graph.run(array)
 
-    monkeypatch.setattr(graph, "run_here", noted)
-    await asyncio.gather(*(graph.run([np.array([[43]], np.int32)]) for _ in range(5)))
+    await asyncio.gather(*(graph.over(noted, [np.array([[43]], np.int32)]) for _ in range(5)))
     graph.close()
     assert len(threads) == 5 and set(threads) == {"model-mood_0"}
     assert "model-mood_0" not in {thread.name for thread in threading.enumerate()}, "closing ends the thread"
@@ -58,12 +53,12 @@ async def test_runs_happen_in_one_thread_that_is_not_the_loop_s(
     [
         (b"rubbish", "does not load"),
         (b"", "does not load"),
-        (graph_bytes(SENTIMENT_WEIGHTS, (0, 0, 0), input_name="text"), "its input has to be codes: int32 with 2"),
+        (graph_bytes(SENTIMENT_WEIGHTS, (0, 0, 0), input_name="text"), "its inputs should be codes: int32 with 2"),
         (
             graph_bytes(SENTIMENT_WEIGHTS, (0, 0, 0), input_type=TensorProto.INT64),
             "codes: int32 with 2 dimensions, and nothing else; the graph has codes: int64 with 2",
         ),
-        (graph_bytes(SENTIMENT_WEIGHTS, (0, 0, 0), output_name="scores"), "its output has to be probs: float32"),
+        (graph_bytes(SENTIMENT_WEIGHTS, (0, 0, 0), output_name="scores"), "its output should be probs: float32"),
         (graph_bytes({"-": (1, 0)}, (0, 0)), "with an array of 7 by 2, but its card has 3 labels"),
         (graph_bytes(SENTIMENT_WEIGHTS, (0, 0, 0), softmax=False), "no probabilities that add up to 1"),
         (graph_bytes(SENTIMENT_WEIGHTS, (0, float("nan"), 0)), "no probabilities that add up to 1"),
@@ -90,9 +85,9 @@ def test_a_graph_that_fails_on_some_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_is_refused_for_what_it_was_not_made_for(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnfit, match="it is a language model; name a sentiment model instead"):
+    with pytest.raises(ModelUnfit, match="it is a language model of the family ngram; name a sentiment model"):
         NgramModel.load(write_model(tmp_path, name="speech", kind="language"), kind="sentiment")
-    with pytest.raises(ModelUnfit, match="it is a sentiment model; name a language model instead"):
+    with pytest.raises(ModelUnfit, match="it is a sentiment model of the family ngram; name a language model"):
         NgramModel.load(write_model(tmp_path, name="mood"), kind="language")
 
 
@@ -104,9 +99,9 @@ def test_a_damaged_file_is_noticed_before_it_is_loaded(tmp_path: Path) -> None:
 
 async def test_texts_are_cut_where_the_card_says(tmp_path: Path) -> None:
     model = NgramModel.load(write_model(tmp_path, name="mood", max_chars=3), kind="sentiment")
-    assert model.prepare(["+++-----", "-", "see https://example.org/x"]) == ["+++", "-", "see"]
-    rows = await model.probabilities(model.prepare(["+++-----"]))
-    assert rows == pytest.approx(np.array([softmax(0, 0, 3)]), abs=1e-6)
+    rows, cut = await model.judge(model.prepare(["+++-----", "+++", "-"]))
+    assert rows == pytest.approx(np.array([softmax(0, 0, 3), softmax(0, 0, 3), softmax(1, 0, 0)]), abs=1e-6)
+    assert cut == [True, False, False]
     await model.close()
 
 

@@ -193,7 +193,7 @@ async def test_nothing_in_nothing_out(make: Make) -> None:
 
 
 def label(scorer: ConfiguredScorer, pos: float, neu: float, neg: float) -> str | None:
-    (result,) = scorer._sentiments("sentiment-fast/1", np.array([[neg, neu, pos]], np.float32))
+    (result,) = scorer._sentiments("sentiment-fast/1", np.array([[neg, neu, pos]], np.float32), [False])
     return result.label
 
 

@@ -56,13 +56,14 @@ def scored(
         label if given else None,
         None if given else "no model for this language",
         "fast/1" if given else None,
+        False,
         content,
     )
 
 
 def late(score: Scored) -> Late:
     """The same, as it comes for a sealed window."""
-    return Late(*score[:15])
+    return Late(*score[:16])
 
 
 def figures(posts: Sequence[Scored]) -> Figures:

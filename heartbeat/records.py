@@ -33,7 +33,8 @@ class Post(NamedTuple):
     """A post as a feed delivered it. Topic `ingest`, partitioned by (source, id).
 
     `tasks` are the tasks whose queries it matched where it entered; a deletion or an edit is passed on even when it
-    matches none. `rev` orders the versions of one (source, id); an `op` of `delete` is final.
+    matches none. `rev` orders the versions of one (source, id); an `op` of `delete` is final. `late` says that its feed
+    had promised to be past its windows and their lateness before: only a replay says so (see `feeds.units`).
     """
 
     id: str
@@ -49,6 +50,7 @@ class Post(NamedTuple):
     author: str | None = None
     url: str | None = None
     lang_hint: str | None = None
+    late: bool = False
 
 
 class Detected(NamedTuple):
@@ -71,6 +73,7 @@ class Detected(NamedTuple):
     author: str | None
     url: str | None
     lang_hint: str | None
+    late: bool
     lang: str
     lang_confidence: float
     lang_model: str
@@ -81,7 +84,7 @@ class Scored(NamedTuple):
 
     `op` is `retract` when an edit or a deletion takes an earlier `add` back; it carries the figures of that `add`.
     Either all of pos, neu, neg, label and model are there, or `unscored_reason` is. `cut` says that the text was longer
-    than the model reads, and only its beginning was scored.
+    than the model reads, and only its beginning was scored; `late` is the post's own.
     """
 
     id: str
@@ -100,11 +103,12 @@ class Scored(NamedTuple):
     unscored_reason: str | None = None
     model: str | None = None
     cut: bool = False
+    late: bool = False
     content: str | None = None
 
 
 class Late(NamedTuple):
-    """A score or a retraction that came for a sealed window. Topic `pulse`; fields as in `Scored`, without content."""
+    """A score or a retraction that came for a sealed window. Topic `pulse`; fields as in `Scored`, without the last."""
 
     id: str
     source: str
@@ -219,6 +223,7 @@ _POST: Final[dict[str, object]] = {
     "author": _optional(_STRING),
     "url": _optional(_STRING),
     "lang_hint": _optional(_STRING),
+    "late": {"type": _BOOLEAN, "default": False},
 }
 _LATE: Final[dict[str, object]] = {
     "id": _STRING,
@@ -246,7 +251,7 @@ _FIGURES: Final[dict[str, object]] = {
 _FIELDS: Final[dict[type, dict[str, object]]] = {
     Post: _POST,
     Detected: {**_POST, "lang": _STRING, "lang_confidence": _DOUBLE, "lang_model": _STRING},
-    Scored: {**_LATE, "content": _optional(_STRING)},
+    Scored: {**_LATE, "late": {"type": _BOOLEAN, "default": False}, "content": _optional(_STRING)},
     Late: _LATE,
     Pulse: {
         "task": _STRING,

@@ -40,13 +40,13 @@ posts = st.builds(
 scored = st.builds(
     Scored, text, text, text, text, st.sampled_from(["add", "retract"]), long, long, text, double,
     st.none() | double, st.none() | double, st.none() | double,
-    optional_text, optional_text, optional_text, st.booleans(), optional_text,
+    optional_text, optional_text, optional_text, st.booleans(), st.booleans(), optional_text,
 )  # fmt: skip
 records = st.one_of(
     posts,
     posts.map(lambda post: Detected(*post, lang="en", lang_confidence=0.5, lang_model="m")),
     scored,
-    scored.map(lambda record: Late(*record[:-1])),
+    scored.map(lambda record: Late(*record[:-2])),
     st.builds(
         Pulse, text, long, long, long, st.booleans(), long, figures,
         st.dictionaries(text, figures, max_size=3), st.dictionaries(text, figures, max_size=3),

@@ -79,7 +79,7 @@ def _newest(row: ScoredRow | None, post: Detected, arrived_ms: int, wanted: Want
                 result = results.get(model)
                 if result is None:
                     result = results[model] = Result(model)
-                counted[task] = Counted(by, result)
+                counted[task] = Counted(by, result, post.late)
     after = ScoredRow(post.rev, False, arrived_ms, post.time_ms, lang, post.lang_confidence, given, counted)
     return Change(row, after, standing, tuple(counted), tuple(results.values()), True)
 
@@ -110,7 +110,7 @@ def _further(
                 asks.append(result)
             else:
                 result.sentiment = Sentiment(None, None, None, None, None, SUPERSEDED)
-        counted[task] = Counted(_owing(given, task, post.feed), result)
+        counted[task] = Counted(_owing(given, task, post.feed), result, post.late)
         come.append(task)
     after = row._replace(arrived_ms=arrived_ms, given=given, counted=counted)
     return Change(row, after, gone, tuple(come), tuple(asks), newest)

@@ -114,7 +114,7 @@ class PulseAgent:
             through_ms = sealed.get(task)
             if through_ms is None:
                 through_ms = sealed[task] = part.progress(task).sealed_through_ms
-            if value.time_ms < through_ms:
+            if value.late or value.time_ms < through_ms:
                 late.add(value)
             else:
                 tally.count(value)
@@ -152,8 +152,8 @@ class PulseAgent:
     async def _publish_late(self, part: PulsePart, late: _LatePosts, now_ms: int, partition: int, emit: Emit) -> None:
         """Pass on what came for sealed windows, after the last word on those windows: history corrects that."""
         budget = _Budget(0)
-        for post in late.posts:
-            if post.op == "retract":
+        for post, own in late.posts:
+            if post.op == "retract" and not own:
                 for window in self._layout.windows_of(post.task, post.time_ms):
                     if part.window(window) is not None:
                         self._seal(part, window, now_ms, partition, emit)
@@ -210,10 +210,11 @@ class _LatePosts:
     __slots__ = ("counts", "posts")
 
     def __init__(self) -> None:
-        self.posts: list[Late] = []
+        self.posts: list[tuple[Late, bool]] = []
+        """With whether the post itself had come too late: its windows then never held it."""
         self.counts: dict[str, int] = {}
 
     def add(self, post: Scored) -> None:
-        self.posts.append(Late._make(post[:-1]))
+        self.posts.append((Late._make(post[:-2]), post.late))
         if post.op == "add":
             self.counts[post.task] = self.counts.get(post.task, 0) + 1

@@ -66,10 +66,11 @@ class Given(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """One `add` that stands: the feed it came by, and its score."""
+    """One `add` that stands: the feed it came by, its score, and whether it came too late for its windows."""
 
     feed: str
     result: Result
+    late: bool = False
 
 
 class ScoredRow(NamedTuple):
@@ -97,10 +98,10 @@ class ScoredRow(NamedTuple):
         """The row in the table."""
         results: list[Result] = []
         counted = []
-        for task, (feed, result) in self.counted.items():
+        for task, (feed, result, late) in self.counted.items():
             if result not in results:
                 results.append(result)
-            counted.append((task, feed, results.index(result)))
+            counted.append((task, feed, results.index(result), late))
         return orjson.dumps(
             (
                 *self[:6],
@@ -123,25 +124,25 @@ class ScoredRow(NamedTuple):
             lang,
             confidence,
             {feed: Given(rev, tuple(tasks)) for feed, rev, tasks in given},
-            {task: Counted(feed, scores[at]) for task, feed, at in counted},
+            {task: Counted(feed, scores[at], late) for task, feed, at, late in counted},
         )
 
     def retract(self, post_id: str, source: str, task: str) -> Scored:
         """The record that takes the standing `add` for a task back."""
-        feed, result = self.counted[task]
+        feed, result, late = self.counted[task]
         pos, neu, neg, label, model, reason, cut = result.value
         return Scored(
             post_id, source, feed, task, "retract", self.rev, self.time_ms, self.lang, self.lang_confidence,
-            pos, neu, neg, label, reason, model, cut,
+            pos, neu, neg, label, reason, model, cut, late,
         )  # fmt: skip
 
     def add(self, post_id: str, source: str, task: str, content: str | None) -> Scored:
         """The record that counts the post in a task."""
-        feed, result = self.counted[task]
+        feed, result, late = self.counted[task]
         pos, neu, neg, label, model, reason, cut = result.value
         return Scored(
             post_id, source, feed, task, "add", self.rev, self.time_ms, self.lang, self.lang_confidence,
-            pos, neu, neg, label, reason, model, cut, content,
+            pos, neu, neg, label, reason, model, cut, late, content,
         )  # fmt: skip
 
 

@@ -20,12 +20,13 @@ from heartbeat.feeds.base import Delivery, Feed, FeedState
 from heartbeat.feeds.cursors import standing
 from heartbeat.feeds.promises import Promises, Says
 from heartbeat.feeds.status import FeedInfo, FeedStatus
-from heartbeat.feeds.units import Units
+from heartbeat.feeds.units import Lateness, Units
 from heartbeat.health import HealthBoard, State
 from heartbeat.records import Codec
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task
 from heartbeat.topics import INGEST
+from heartbeat.windows.ids import Layout
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,12 @@ class FeedRunner:
             clock=clock,
             timer=self._timer,
         )
-        self._units = Units(feed, served, log=log, codec=codec, clock=clock, promises=self._promises)
+        lateness = Lateness(
+            grace_ms=round(settings.grace_s * 1000),
+            lateness_ms=settings.allowed_lateness_s * 1000,
+            layout=Layout(settings.window_sizes_s),
+        )
+        self._units = Units(feed, served, log=log, codec=codec, clock=clock, promises=self._promises, lateness=lateness)
         self._status = FeedStatus(clock, self._timer)
         self._standing = standing(log, feed.name)
         self._first_backoff_s, self._failures = backoff_s, 0

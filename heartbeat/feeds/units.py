@@ -15,6 +15,7 @@ from heartbeat.feeds.promises import Promises, Says, says_of
 from heartbeat.records import Codec, Heartbeat, Post
 from heartbeat.tasks import Matcher, Task
 from heartbeat.topics import CURSORS, DEADLETTERS, INGEST, partition_of, post_key
+from heartbeat.windows.ids import Layout
 
 EARLIEST_MS: Final = 15 * 60_000
 """How far before its receipt a live post's own time is believed."""
@@ -91,19 +92,64 @@ class Encoder:
         ]
 
 
+class Lateness:
+    """Which posts of a replay come too late for their windows: a function of its files alone.
+
+    Where a post is seen to be late only once its window is sealed, that depends on how fast each partition was read.
+    The feed knows the order of the whole: a post is late if the newest time before it, less grace and allowed lateness,
+    has passed its block. For live feeds that would be too strict: a task waits for all of its feeds.
+
+    Args:
+        grace_ms: how far the watermark stays behind the newest time.
+        lateness_ms: how long after its end a closed window takes corrections.
+        layout: of the windows.
+    """
+
+    def __init__(self, *, grace_ms: int, lateness_ms: int, layout: Layout) -> None:
+        self._behind_ms, self._grace_ms, self._layout = grace_ms + lateness_ms, grace_ms, layout
+
+    def marked(self, posts: Sequence[Post], watermark_ms: int) -> list[Post]:
+        """The posts of a delivery, before which the feed had promised this watermark."""
+        newest_ms = watermark_ms + self._grace_ms
+        sealed_ms = self._sealed(newest_ms)
+        out = []
+        for post in posts:
+            out.append(post._replace(late=True) if post.time_ms < sealed_ms else post)
+            if post.time_ms > newest_ms and post.op == "upsert":
+                newest_ms = post.time_ms
+                sealed_ms = self._sealed(newest_ms)
+        return out
+
+    def _sealed(self, newest_ms: int) -> int:
+        return self._layout.whole_blocks(newest_ms - self._behind_ms)
+
+
 class Units:
-    """Makes the units of one feed."""
+    """Makes the units of one feed. `lateness` marks late posts, where the feed is one that can tell."""
 
     def __init__(
-        self, feed: Feed, tasks: Sequence[Task], *, log: Log, codec: Codec, clock: Clock, promises: Promises
+        self,
+        feed: Feed,
+        tasks: Sequence[Task],
+        *,
+        log: Log,
+        codec: Codec,
+        clock: Clock,
+        promises: Promises,
+        lateness: Lateness,
     ) -> None:
+        self._lateness = lateness
         self._feed, self._tasks = feed, tuple(task.name for task in tasks)
         self._log, self._clock, self._promises = log, clock, promises
         self._encoder = Encoder(feed.name, Matcher(tasks), codec, log.partitions(INGEST.name))
 
     def of(self, delivery: Delivery, before: Standing) -> tuple[UnitWrite, Standing, Says | None]:
         """What to write for a delivery, where the feed stands then, and what its heartbeats say, if there are any."""
-        posts = [clamped(post) for post in delivery.posts] if self._feed.live else delivery.posts
+        posts = (
+            [clamped(post) for post in delivery.posts]
+            if self._feed.live
+            else self._lateness.marked(delivery.posts, before.watermark_ms)
+        )
         appends, unusable = self._encoder.posts(posts, delivery.cursor.decode(errors="backslashreplace"))
         partitions, now_ms = self._log.partitions(DEADLETTERS.name), self._clock.now_ms()
         rejected = [*delivery.rejected, *unusable]

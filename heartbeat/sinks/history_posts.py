@@ -65,7 +65,7 @@ class Posts:
         for appended_ms, scored in posts:
             (
                 post_id, source, feed, task, op, rev, time_ms, lang, confidence,
-                pos, neu, neg, label, reason, model, _, content,
+                pos, neu, neg, label, reason, model, _, _, content,
             ) = scored  # fmt: skip
             key = (names[task], time_ms, names[source], post_id)
             before = added.get(key)

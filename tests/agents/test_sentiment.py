@@ -119,7 +119,7 @@ async def test_a_post_is_scored_once_for_each_model_and_told_to_each_task() -> N
         pos, neu, neg, label, *_ = sentiment_of(model, "hello")
         assert value == Scored(
             *("1", "x", "demo", value.task, "add", 0, START_MS, "de", 0.9),
-            *(pos, neu, neg, label, None, model, False, "hello"),
+            *(pos, neu, neg, label, None, model, False, False, "hello"),
         )
     for message in await it.driver.read(topics.SENTIMENT):
         assert isinstance(message.value, Scored)
@@ -367,14 +367,15 @@ def test_a_row_is_read_back_as_it_was(
         deleted,
         *(5, 6, "en", 0.25),
         {feed: Given(rev_, tuple(names)) for feed, (rev_, names) in given_.items()},
-        {task: Counted("demo", results[at % len(results)]) for task, at in tasks.items()},
+        {task: Counted("demo", results[at % len(results)], at % 2 > 0) for task, at in tasks.items()},
     )
     again = ScoredRow.from_bytes(row.to_bytes())
     assert again[:7] == row[:7]
     assert list(again.counted) == list(row.counted)
-    for task, (feed, result) in row.counted.items():
+    for task, (feed, result, late) in row.counted.items():
         assert (again.counted[task].feed, again.counted[task].result.asked) == (feed, result.asked)
         assert again.counted[task].result.value == result.value
+        assert again.counted[task].late is late
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="\n", exclude_categories=["Cs"])), st.text(), st.booleans())

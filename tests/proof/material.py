@@ -8,7 +8,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +21,19 @@ from heartbeat.testing.oracle import Judged, counted, windows
 TASK: Final = "proof"
 BEGIN_MS: Final = 1_763_794_800_000
 SPAN_MS: Final = 2 * 3600 * 1000
+QUARTER_MS: Final = 900_000
+GRACE_MS: Final = 5_000
 DEMO: Final = Path(__file__).parents[2] / "heartbeat" / "feeds" / "demo.jsonl"
 HINT_BELOW: Final = 0.6
 
 Row = tuple[Any, ...]
 
 
-def write_posts(path: Path, count: int, seed: int) -> list[dict[str, Any]]:
-    """A file of about so many deliveries: duplicates, edits, deletions before and after their posts, late ones."""
+def write_posts(path: Path, count: int, seed: int, too_late: float = 0.0) -> list[dict[str, Any]]:
+    """A file of about so many deliveries: duplicates, edits, deletions before and after their posts, late ones.
+
+    A share `too_late` of the posts comes up to an hour and a half late: much of that is later than windows wait for.
+    """
     dice = random.Random(seed)
     texts = [json.loads(line) for line in DEMO.read_text().splitlines()]
     due: list[tuple[float, dict[str, Any]]] = []
@@ -44,6 +49,8 @@ def write_posts(path: Path, count: int, seed: int) -> list[dict[str, Any]]:
         if dice.random() < 0.3:
             post["lang"] = said["lang"]
         arrives = at + (dice.uniform(60_000, 240_000) if dice.random() < 0.005 else dice.uniform(0, 1000))
+        if dice.random() < too_late:
+            arrives += dice.uniform(0, 5_400_000)
         due.append((arrives, post))
         fate = dice.random()
         if fate < 0.02:
@@ -59,11 +66,30 @@ def write_posts(path: Path, count: int, seed: int) -> list[dict[str, Any]]:
     return deliveries
 
 
-def expected(deliveries: Iterable[dict[str, Any]], sizes_s: tuple[int, ...] = (10, 60, 900)) -> dict[Row, Row]:
+def late_ones(deliveries: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Posts that come more than 15 min after the end of their quarter of an hour, as the times in the file go.
+
+    (source, id) of those whose newest revision did, when it came first.
+    """
+    newest_ms, standing = -(2**62), {}
+    for item in deliveries:
+        if item.get("op") == "delete":
+            continue
+        key, rev = (item["source"], item["id"]), item.get("rev", 0)
+        if key not in standing or rev > standing[key][0]:
+            end_ms = item["time"] // QUARTER_MS * QUARTER_MS + QUARTER_MS
+            standing[key] = rev, newest_ms - GRACE_MS >= end_ms + QUARTER_MS
+        newest_ms = max(newest_ms, item["time"])
+    return {key for key, (_, late) in standing.items() if late}
+
+
+def expected(deliveries: Sequence[dict[str, Any]], sizes_s: tuple[int, ...] = (10, 60, 900)) -> dict[Row, Row]:
     """What `export windows` has to say: (size, start, by, key) to counts and sums in 10⁻⁶."""
     posts = [_post(item) for item in deliveries]
     judged = asyncio.run(_judged({post.content: post.lang_hint for post in posts}, posts))
-    held = windows(counted(posts, lambda _, post: judged[post.content, post.lang_hint]), sizes_s)
+    late = late_ones(deliveries)
+    stand = counted(posts, lambda _, post: judged[post.content, post.lang_hint])
+    held = windows([post for post in stand if (post.source, post.id) not in late], sizes_s)
     rows: dict[Row, Row] = {}
     for window, what in held.items():
         parts = {("all", "all"): what.overall}
@@ -113,9 +139,9 @@ class Material:
     want: dict[Row, Row]
 
     @classmethod
-    def make(cls, folder: Path, count: int, seed: int) -> Material:
+    def make(cls, folder: Path, count: int, seed: int, *, too_late: float = 0.0) -> Material:
         path = folder / f"posts-{seed}.jsonl"
-        deliveries = write_posts(path, count, seed)
+        deliveries = write_posts(path, count, seed, too_late)
         return cls(path, deliveries, expected(deliveries))
 
     def check(self, data_dir: Path) -> None:
@@ -123,7 +149,10 @@ class Material:
         assert not (wrong := difference(exported(data_dir), self.want)), wrong
         total = sum(row[0] + row[1] for key, row in self.want.items() if key[0] == 900 and key[2] == "all")
         kept = exported_posts(data_dir)
-        assert len(kept) == total == len({(post["source"], post["id"]) for post in kept})
+        assert len(kept) == len({(post["source"], post["id"]) for post in kept})
+        assert sum(post["late"] == "false" for post in kept) == total
+        late = late_ones(self.deliveries)
+        assert all((post["late"] == "true") is ((post["source"], post["id"]) in late) for post in kept)
 
 
 def _post(item: dict[str, Any]) -> Post:

@@ -20,13 +20,19 @@ def environment(**more: str) -> dict[str, str]:
     return {**{key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}, **more}
 
 
-def replay(file: Path, data_dir: Path, *, faults: str = "", speed: str = "max") -> subprocess.Popen[bytes]:
-    """Start `heartbeat replay`, in a process group of its own."""
+def replay(
+    file: Path, data_dir: Path, *, faults: str = "", speed: str = "max", **settings: str
+) -> subprocess.Popen[bytes]:
+    """Start `heartbeat replay` in a process group of its own; `settings` are variables (HEARTBEAT_PARTITIONS, say)."""
     command = [sys.executable, "-m", "heartbeat.testing.faults", "replay", str(file)]
     command += ["--task", TASK, "--speed", speed, "--data-dir", str(data_dir)]
     more = {"HEARTBEAT_FAULTS": faults} if faults else {}
     return subprocess.Popen(
-        command, env=environment(**more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        env=environment(**more, **settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
 
 
@@ -80,15 +86,15 @@ def listens(data_dir: Path, process: subprocess.Popen[bytes], seconds: float = 3
     return False
 
 
-def killed_replay(file: Path, data_dir: Path, kills: int, dice: random.Random, *, speed: str) -> int:
+def killed_replay(file: Path, data_dir: Path, kills: int, dice: random.Random, *, speed: str, **settings: str) -> int:
     """Kill a replay that runs alone at random moments, then let it finish. How often it was really killed."""
     done = 0
     for _ in range(kills):
-        process = replay(file, data_dir, speed=speed)
+        process = replay(file, data_dir, speed=speed, **settings)
         time.sleep(dice.uniform(0.2, 3.5))
         done += process.poll() is None
         kill(process)
-    code, said = finish(replay(file, data_dir))
+    code, said = finish(replay(file, data_dir, **settings))
     assert code == 0, said
     return done
 

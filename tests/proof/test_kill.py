@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heartbeat.engine.faults import POINTS
-from tests.proof.material import Material, difference, exported
+from tests.proof.material import Material, difference, exported, late_ones
 from tests.proof.processes import finish, killed_replay, killed_worker, replay
 
 ELSEWHERE = {"log.migrate", "retention.step", "retention.checkpoint"}
@@ -37,6 +37,16 @@ def test_a_replay_equals_the_oracle_and_the_comparison_would_notice(small: Mater
     code, said = finish(replay(fewer, again))
     assert code == 0, said
     assert difference(exported(again), small.want)
+
+
+@pytest.mark.parametrize("partitions", ["1", "4", "12"])
+def test_which_posts_come_too_late_is_a_function_of_the_file(tmp_path: Path, partitions: str) -> None:
+    material = Material.make(tmp_path, 1500, seed=7, too_late=0.3)
+    late = late_ones(material.deliveries)
+    assert 100 < len(late) < 400
+    dice = random.Random(int(partitions))
+    killed_replay(material.path, tmp_path / "data", 1, dice, speed="2400", HEARTBEAT_PARTITIONS=partitions)
+    material.check(tmp_path / "data")
 
 
 @pytest.mark.timeout(300)

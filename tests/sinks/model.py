@@ -57,6 +57,7 @@ def scored(
         None if given else "no model for this language",
         "fast/1" if given else None,
         False,
+        False,
         content,
     )
 
@@ -127,7 +128,7 @@ class Model:
             self._take_out(record)
 
     def _take_out(self, gone: Late) -> None:
-        taken = figures([Scored(*gone, None)])
+        taken = figures([Scored(*gone, False, None)])
 
         def less(have: Figures) -> Figures:
             return Figures(*(a - b for a, b in zip(have, taken, strict=True)))

@@ -7,6 +7,7 @@ settings; ONNX Runtime is imported only then, so that what needs no model starts
 - `text` prepares texts, the same way as in training; `ngram` runs a model of the character n-gram family
 - `batching` merges requests; `runtime` runs a graph off the event loop
 - `language`, `sentiment` are the two uses
+- `configured` is what agents ask; `chosen`, `trial` and `swap` let other models take over while they do
 """
 
 from __future__ import annotations

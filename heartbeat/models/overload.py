@@ -31,10 +31,11 @@ class Overload:
 
     Attributes:
         lag: how many messages wait, to be set by who knows it.
+        model: as given; to be set when the settings name another.
     """
 
     def __init__(self, clock: Clock, board: HealthBoard, *, most_posts: int, longest_s: float, model: str) -> None:
-        self._clock, self._board, self._model = clock, board, model
+        self._clock, self._board, self.model = clock, board, model
         self._most, self._longest_ms = most_posts, round(longest_s * 1000)
         self._since_ms: int | None = None
         self._ages_ms: dict[int, int] = {}
@@ -66,7 +67,7 @@ class Overload:
                 self._board.report(
                     PART,
                     State.WAITING,
-                    f"live posts are scored by {self._model}: more wait than the other model can score in time",
+                    f"live posts are scored by {self.model}: more wait than the other model can score in time",
                     "it goes back by itself once it has caught up; overload_posts: 0 lets posts wait instead",
                 )
         elif now_ms < self._since_ms:

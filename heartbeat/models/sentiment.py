@@ -7,7 +7,8 @@ one scores instead wherever it can.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -88,8 +89,14 @@ class ConfiguredScorer:
         }
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> ConfiguredScorer:
+    def from_settings(
+        cls, settings: Settings, load: Callable[[Entry], SentimentModel] | None = None
+    ) -> ConfiguredScorer:
         """Load each model that the settings name, once.
+
+        Args:
+            settings: name the models.
+            load: how a model is come by; by default `load_sentiment`.
 
         Raises:
             ModelMissing: one of them is not in the catalogue; names the setting.
@@ -97,6 +104,7 @@ class ConfiguredScorer:
             ModelUnfit: one of them is no sentiment model, or does not do what its card says.
         """
         catalogue = Catalogue(settings.models_dir)
+        load = load or partial(load_sentiment, lanes=settings.lanes)
         named = {
             "sentiment_model": settings.sentiment_model,
             "sentiment_fast_model": settings.sentiment_fast_model,
@@ -113,7 +121,7 @@ class ConfiguredScorer:
             except ModelMissing as error:
                 raise ModelMissing(f"{setting}: {error}") from error
             if entry.reference not in loaded:
-                loaded[entry.reference] = load_sentiment(entry, lanes=settings.lanes)
+                loaded[entry.reference] = load(entry)
             models[name] = loaded[entry.reference]
         return cls(
             models,

@@ -118,7 +118,11 @@ def test_a_model_that_is_not_there_is_1_and_says_what_is() -> None:
 @pytest.mark.usefixtures("models")
 def test_a_model_of_the_other_kind_is_1() -> None:
     result = run("sentiment", "--model", "language", given=b"x\n")
-    assert result.exit_code == 1 and "it is a language model of the family ngram; name a sentiment model of the family ngram instead" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "it is a language model of the family ngram; name a sentiment model of the family ngram instead"
+        in result.stderr
+    )
 
 
 def test_a_damaged_model_is_1(models: Path) -> None:

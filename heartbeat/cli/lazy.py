@@ -1,0 +1,41 @@
+"""A group of commands whose modules are imported only when they run: `--help` and shells' completion stay quick."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+
+class Place(NamedTuple):
+    """Where a command is: `module:attribute`, and what the group's help says of it."""
+
+    where: str
+    help: str
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' places."""
+
+    def __init__(self, *args: Any, places: Mapping[str, Place], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order given."""
+        return list(self._places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in self._places:
+            return None
+        module, _, name = self._places[cmd_name].where.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.help) for name, place in self._places.items()])

@@ -1,12 +1,13 @@
 """Posts a second through the whole pipeline, beside plain Faust agents doing the same job. `make bench`.
 
-Both run alone in a process, one after the other, with the same models on the same transport.
+Both run alone in a process, one after the other, with the same (fast) models on the same transport.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,11 @@ from benchmarks import posts
 def measured(module: str, file: Path, folder: Path, seconds: float) -> dict[str, Any]:
     """Run a module and give the last line of what it says."""
     done = subprocess.run(
-        [sys.executable, "-m", module, str(file), str(folder)], stdout=subprocess.PIPE, text=True, timeout=seconds
+        [sys.executable, "-m", module, str(file), str(folder)],
+        env={**os.environ, "HEARTBEAT_SENTIMENT_MODEL": "sentiment-fast"},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=seconds,
     )
     lines = done.stdout.splitlines()
     if done.returncode or not lines:

@@ -24,7 +24,7 @@ from heartbeat.engine.faust import HeartbeatApp
 from heartbeat.health import HealthBoard
 from heartbeat.models.configured import ConfiguredModels
 from heartbeat.models.overload import Overload
-from heartbeat.services import ControlService, FeedsService, UpkeepService
+from heartbeat.services import ControlService, FeedsService, ModelsService, UpkeepService
 from heartbeat.settings import Settings
 from heartbeat.station import GROUPS, Station
 from heartbeat.views import Views
@@ -98,14 +98,17 @@ def build(settings: Settings) -> HeartbeatApp:
     )
     for agent in parts.agents:
         app.add_agent(agent)
-    feeds = FeedsService(app, parts)
+    feeds, models = FeedsService(app, parts), ModelsService(parts)
     app.add_service(UpkeepService(app, parts))
+    app.add_service(models)
     app.add_service(feeds)
-    app.add_service(ControlService(app, parts, feeds))
+    app.add_service(ControlService(app, parts, feeds, models))
+    views = Views(app, parts, feeds)
+    app.on_closed(views.close)
     app.on_closed(parts.close)
     app.on_recovered(lambda: parts.watch(app.engine))
-    app.on_recovered(lambda: logger.info("ready: the page is at http://%s:%d/", settings.web_host, settings.web_port))
-    install(app.web.web_app, Views(app, parts, feeds))
+    app.on_recovered(lambda: logger.info("ready: the page is at %s", app.address or "no address"))
+    install(app.web.web_app, views)
     return app
 
 

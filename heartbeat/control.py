@@ -15,7 +15,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 import orjson
 
@@ -119,15 +119,25 @@ def call(connection: socket.socket, name: str, **arguments: Any) -> Iterator[dic
     Raises:
         HeartbeatError: the worker said so, or went away before it was done.
     """
-    with connection, connection.makefile("rwb") as stream:
-        stream.write(orjson.dumps({"call": name, **arguments}) + b"\n")
-        stream.flush()
-        done = False
-        for line in stream:
+    done = False
+    with connection, cast(BinaryIO, connection.makefile("rb")) as stream:
+        for line in _lines(connection, stream, orjson.dumps({"call": name, **arguments}) + b"\n"):
             part = orjson.loads(line)
             if "error" in part:
                 raise HeartbeatError(part["error"])
             done = bool(part.get("done"))
             yield part
-        if not done:
-            raise HeartbeatError("the worker went away in the middle; start the command again and it goes on")
+    if not done:
+        raise HeartbeatError("the worker went away in the middle; start the command again and it goes on")
+
+
+def _lines(connection: socket.socket, stream: BinaryIO, request: bytes) -> Iterator[bytes]:
+    """The whole lines that come for a request, until the other side hangs up or is gone, however that shows."""
+    try:
+        connection.sendall(request)
+        for line in stream:
+            if not line.endswith(b"\n"):
+                return  # it was cut off in the middle
+            yield line
+    except ConnectionError:  # it was killed with something still unread
+        return

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from heartbeat import topics
+from heartbeat.engine.letters import first_of
 from heartbeat.engine.log import TP, Log
 from heartbeat.errors import FeedError, HeartbeatError
 from heartbeat.feeds.base import FeedState
@@ -27,6 +28,7 @@ from heartbeat.windows.ids import WindowId
 
 _LOOK_EVERY_S: Final = 0.05
 _TELL_EVERY_S: Final = 0.5
+REJECTS_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class ReplayProgress:
         posts_per_s: over the last seconds.
         was_through: the files had been replayed before, to the end.
         done: nothing follows.
+        troubles: at the end, what is wrong with the outcome, a line each: a file was damaged, or held no post.
+        empty: at the end, the files in which there was nothing.
+        rejects: at the end, the first items that were no posts: (place, reason).
+        lost: at the end, whether the history does not hold all of it any more.
     """
 
     state: str
@@ -50,6 +56,10 @@ class ReplayProgress:
     posts_per_s: float
     was_through: bool = False
     done: bool = False
+    troubles: Sequence[str] = ()
+    empty: Sequence[str] = ()
+    rejects: Sequence[tuple[str, str]] = ()
+    lost: bool = False
 
 
 class Replay:
@@ -117,18 +127,29 @@ class Replay:
                 closing.result()
             finally:
                 closing.cancel()
-            yield self._progress(runner, "through", was_through=was_through, done=True)
+            yield await self._end(runner, was_through)
         finally:
             await self._feeds.stop_one(self._feed.name)
 
-    def _progress(
-        self, runner: FeedRunner, state: str, *, was_through: bool = False, done: bool = False
-    ) -> ReplayProgress:
+    async def _end(self, runner: FeedRunner, was_through: bool) -> ReplayProgress:
+        cursor, progress = standing(self._log, self._feed.name).cursor, self._progress(runner, "through")
+        letters = await first_of(self._log, self._feed.name, REJECTS_SHOWN) if progress.rejected else []
+        return replace(
+            progress,
+            was_through=was_through,
+            done=True,
+            troubles=self._feed.troubles(cursor),
+            empty=self._feed.empty(cursor),
+            rejects=[(letter.place, letter.reason) for letter in letters],
+            lost=await self._station.history.has_lost(self._task),
+        )
+
+    def _progress(self, runner: FeedRunner, state: str) -> ReplayProgress:
         info = runner.info()
         fraction = 1.0 if info.state == "ended" else info.fraction or 0.0
         if info.state in ("paused", "disconnected"):
             state = info.why
-        return ReplayProgress(state, fraction, info.posts, info.rejected, info.posts_per_s, was_through, done)
+        return ReplayProgress(state, fraction, info.posts, info.rejected, info.posts_per_s)
 
     async def _settled(self) -> None:
         """Wait until everything that is in the log now, and all that follows from it, is done."""
@@ -139,8 +160,12 @@ class Replay:
             for partition in range(self._log.partitions(agent.topic.name)):
                 tp = TP(agent.topic.name, partition)
                 end = self._log.end_offset(tp)
-                while end and (self._log.committed(f"{GROUPS}-{agent.name}", tp) or 0) < end:
+                while self._read_up_to(f"{GROUPS}-{agent.name}", tp) < end:
                     await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _read_up_to(self, group: str, tp: TP) -> int:
+        committed = self._log.committed(group, tp)
+        return self._log.begin_offset(tp) if committed is None else committed
 
     def _holds_windows(self) -> bool:
         """Whether a window of the task is in the durable state of `pulse`."""

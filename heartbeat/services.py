@@ -17,13 +17,17 @@ from heartbeat.engine.faust import HeartbeatApp
 from heartbeat.engine.runner import Engine
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import LogError
+from heartbeat.feeds import demo
 from heartbeat.feeds.status import FeedInfo
 from heartbeat.feeds.supervisor import Feeds
 from heartbeat.health import State
+from heartbeat.models.swap import SWAPPED, ModelSwap, Outcome
+from heartbeat.models.trial import Sample
 from heartbeat.replays import Replay
 from heartbeat.station import Station
 
 _FORGET_EVERY_S: Final = 30.0
+_LOOK_EVERY_S: Final = 2.0
 
 _quiet = logging.getLogger("mode.heartbeat")
 """Says that services start and stop; the parts that they run tell what matters."""
@@ -73,6 +77,7 @@ async def forget(station: Station, log: SqliteLog) -> None:
         try:
             await retention.run_once()
             station.board.report("log", State.OK)
+            station.history_start.look()
         except LogError as error:
             station.board.report("log", State.WAITING, str(error), "it is tried again by itself")
         await asyncio.sleep(_FORGET_EVERY_S)
@@ -150,15 +155,46 @@ class UpkeepService(Service):
         await forget(self.station, _log(self.app))
 
 
+class ModelsService(Service):
+    """Has the models follow the settings' file while the worker runs."""
+
+    logger = _quiet
+
+    def __init__(self, station: Station, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        samples = [Sample(line.content, line.lang) for line in demo.script()]
+        self.swap = ModelSwap(station.models, station.board, samples=samples, took_over=station.models_changed)
+        self._following: asyncio.Task[Outcome] | None = None
+
+    @Service.task
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            await self.swap.look()
+
+    async def follow(self) -> Outcome:
+        """Follow the settings now; who asks may hang up without stopping it."""
+        self._following = asyncio.ensure_future(self.swap.follow())
+        return await asyncio.shield(self._following)
+
+    async def on_stop(self) -> None:
+        """Give up what has not taken over yet."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+
 class ControlService(Service):
     """Answers commands that reach the worker through its socket."""
 
     logger = _quiet
 
-    def __init__(self, app: HeartbeatApp, station: Station, feeds: FeedsService, **kwargs: Any) -> None:
+    def __init__(
+        self, app: HeartbeatApp, station: Station, feeds: FeedsService, models: ModelsService, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.app, self.station, self.feeds = app, station, feeds
-        self.server = ControlServer(station.settings.data_dir, {"replay": self._replay})
+        self.app, self.station, self.feeds, self.models = app, station, feeds, models
+        self.server = ControlServer(station.settings.data_dir, {"replay": self._replay, "models use": self._use_models})
 
     async def on_start(self) -> None:
         """Listen."""
@@ -181,6 +217,18 @@ class ControlService(Service):
         )
         async for progress in replay.run():
             yield asdict(progress)
+
+    async def _use_models(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        """Read the settings again; says what came of it, from which file, and what is followed now."""
+        outcome = await self.models.follow()
+        followed = self.station.models.settings
+        yield {
+            **asdict(outcome),
+            "file": str(self.models.swap.file),
+            "settings": followed.model_dump(mode="json", include=set(SWAPPED)),
+            "models": sorted(model.reference for model in self.station.models.chosen.models.values()),
+            "done": True,
+        }
 
 
 def _log(app: HeartbeatApp) -> SqliteLog:

@@ -7,17 +7,25 @@ test.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from heartbeat import configfile
 from heartbeat.errors import ConfigError
 
 PREFIX = "HEARTBEAT_"
+_HOUR_S = 3_600
+_DAY_S = 24 * _HOUR_S
+_YEAR_S = 366 * _DAY_S
+_DECADE_HOURS = 10 * 366 * 24
+_CENTURY_DAYS = 100 * 366
+_MOST_BYTES = 2**60
+"""Bounds that nobody meets on purpose; beyond them times and sizes do not fit where they have to."""
 _HERE = Path(__file__).resolve().parent.parent
 
 
@@ -28,6 +36,8 @@ def _beside(name: str) -> Path:
 
 
 def _absolute(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("holds a NUL character")
     return Path(os.path.abspath(path.expanduser()))
 
 
@@ -38,7 +48,12 @@ class Settings(BaseSettings):
     """Everything that can be set. Durations say their unit in their name."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", validate_default=True, env_ignore_empty=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        validate_default=True,
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     data_dir: Folder = Field(Path("data"), description="where everything that is kept lives; owned by one worker")
@@ -51,21 +66,39 @@ class Settings(BaseSettings):
 
     partitions: int = Field(4, ge=1, le=256, description="partitions of each topic; fixed once the log exists")
     batch_posts: int = Field(512, ge=1, le=10_000, description="the most messages that an agent takes at once")
-    max_lag_posts: int = Field(8_000, ge=100, description="a feed pauses while a topic has this many unread messages")
+    max_lag_posts: int = Field(
+        8_000, ge=100, le=10**9, description="a feed pauses while a topic has this many unread messages"
+    )
 
     window_sizes_s: tuple[int, ...] = Field((10, 60, 900), description="sizes of the tumbling windows in seconds")
-    grace_s: float = Field(5.0, ge=0, description="how far a live feed's watermark stays behind the clock")
-    allowed_lateness_s: int = Field(900, ge=0, description="how long after its end a closed window takes corrections")
-    longest_wait_s: int = Field(86_400, ge=1, description="a window is sealed after this, whatever its feeds do")
-    heartbeat_s: float = Field(1.0, gt=0, description="how often a feed writes its watermark")
-    publish_s: float = Field(1.0, gt=0, description="how often a changed window is published")
+    grace_s: float = Field(5.0, ge=0, le=_DAY_S, description="how far a live feed's watermark stays behind the clock")
+    allowed_lateness_s: int = Field(
+        900, ge=0, le=_YEAR_S, description="how long after its end a closed window takes corrections"
+    )
+    longest_wait_s: int = Field(
+        86_400, ge=1, le=_YEAR_S, description="a window is sealed after this, whatever its feeds do"
+    )
+    heartbeat_s: float = Field(1.0, gt=0, le=_HOUR_S, description="how often a feed writes its watermark")
+    publish_s: float = Field(1.0, gt=0, le=_HOUR_S, description="how often a changed window is published")
 
-    duplicate_horizon_s: int = Field(86_400, ge=1, description="how long a post is remembered, to know it again")
-    content_hours: float = Field(24.0, gt=0, description="how long posts' texts are kept, in every place")
-    retention_hours: float = Field(24.0, gt=0, description="how long topics keep messages that everybody has read")
-    history_days: int = Field(400, ge=1, description="how long windows and posts' scores are kept for charts")
-    max_topic_bytes: int = Field(2 * 10**9, ge=10**6, description="feeds pause when a topic is this large")
-    max_log_bytes: int = Field(10 * 10**9, ge=10**6, description="feeds pause when the log is this large")
+    duplicate_horizon_s: int = Field(
+        86_400, ge=1, le=_YEAR_S, description="how long a post is remembered, to know it again"
+    )
+    content_hours: float = Field(
+        24.0, gt=0, le=_DECADE_HOURS, description="how long posts' texts are kept, in every place"
+    )
+    retention_hours: float = Field(
+        24.0, gt=0, le=_DECADE_HOURS, description="how long topics keep messages that everybody has read"
+    )
+    history_days: int = Field(
+        400, ge=1, le=_CENTURY_DAYS, description="how long windows and posts' scores are kept for charts"
+    )
+    max_topic_bytes: int = Field(
+        2 * 10**9, ge=10**6, le=_MOST_BYTES, description="feeds pause when a topic is this large"
+    )
+    max_log_bytes: int = Field(
+        10 * 10**9, ge=10**6, le=_MOST_BYTES, description="feeds pause when the log is this large"
+    )
     durable: bool = Field(False, description="wait for the disk at every commit: a power cut then loses nothing")
 
     language_model: str = Field("language", description="the model that finds the language: NAME or NAME/VERSION")
@@ -82,9 +115,9 @@ class Settings(BaseSettings):
         0.0, ge=0, le=1, description="languages that a model's card gives a lower recall for stay unscored by it"
     )
     overload_posts: int = Field(
-        2_000, ge=0, description="live posts go to the fast model while so many are waiting; 0: they wait"
+        2_000, ge=0, le=10**9, description="live posts go to the fast model while so many are waiting; 0: they wait"
     )
-    overload_age_s: float = Field(30.0, gt=0, description="… or while the oldest has waited for so long")
+    overload_age_s: float = Field(30.0, gt=0, le=_DAY_S, description="… or while the oldest has waited for so long")
     model_lanes: int = Field(
         0,
         ge=0,
@@ -165,8 +198,10 @@ def load(config_dir: Path | None = None) -> Settings:
             raise ConfigError(problem, key=f"{PREFIX}{field}".upper()) from None
         dotted = field + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"][1:])
         raise file.error(dotted, problem) from None
-    except Exception as error:  # pydantic-settings' own SettingsError: a variable that is not JSON where it must be
-        raise ConfigError(str(error), key="environment") from error
+    except SettingsError as error:  # of a variable that is not JSON where it must be; it names the field
+        named = re.search(r'field "(\w+)"', str(error))
+        problem = 'is not JSON; write a list as [10, 60], a mapping as {"tr": "NAME"}'
+        raise ConfigError(problem, key=f"{PREFIX}{named[1]}".upper() if named else None) from error
 
 
 _READ_ELSEWHERE = {"faults", "web_token", "influx_url", "influx_org", "influx_bucket", "influx_token"}

@@ -19,8 +19,9 @@ from heartbeat.engine.ownership import Ownership, own
 from heartbeat.engine.retention import Retention
 from heartbeat.engine.runner import Context, Engine
 from heartbeat.engine.sqlite_log import SqliteLog
-from heartbeat.errors import ConfigError
+from heartbeat.errors import StartError
 from heartbeat.health import HealthBoard
+from heartbeat.history_start import hold_against
 from heartbeat.models.configured import ConfiguredModels
 from heartbeat.models.overload import Overload
 from heartbeat.records import Codec
@@ -93,7 +94,9 @@ class Station:
                 self._check_partitions(log)
                 self.history.start()
                 self._opened_history = True
+                self.history_start = hold_against(log, self.history, self.board, prefix=GROUPS)
             except BaseException:
+                self.history.close()
                 log.close()
                 raise
         except BaseException:
@@ -106,10 +109,10 @@ class Station:
     def _check_partitions(self, log: SqliteLog) -> None:
         there = log.topics().get(topics.INGEST.name)
         if there is not None and there.partitions != self.settings.partitions:
-            raise ConfigError(
-                f"the log in {self.settings.data_dir} has {there.partitions} partitions, and keeps them; set "
-                f"{there.partitions} again, or name another data directory",
-                key="partitions",
+            raise StartError(
+                f"partitions is {self.settings.partitions}, but the log in {self.settings.data_dir} has "
+                f"{there.partitions}, and keeps them; set partitions to {there.partitions} (in heartbeat.yaml or "
+                "HEARTBEAT_PARTITIONS), or name another data directory"
             )
 
     async def close(self) -> None:
@@ -123,6 +126,10 @@ class Station:
     def watch(self, engine: Engine) -> None:
         """Have the choice of models follow how much waits to be scored."""
         self.overload.lag = engine.agents["sentiment"].lag
+
+    def models_changed(self, settings: Settings) -> None:
+        """Name the model that scores under load as it is named now."""
+        self.overload.model = settings.sentiment_fast_model
 
     def topics(self) -> list[Topic]:
         """The topics, kept for as long as the settings say."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, TypeVar
 
 from heartbeat.engine.faust import HeartbeatApp
+from heartbeat.errors import HistoryError
 from heartbeat.feeds.status import FeedInfo as RunnerInfo
 from heartbeat.records import Pulse
 from heartbeat.services import FeedsService
@@ -30,6 +32,10 @@ class Views:
         self._app, self._station, self._feeds = app, station, feeds
         self.settings, self.clock, self.health = station.settings, station.clock, station.board
         self.history = HistoryView(station, self.ready)
+
+    async def close(self) -> None:
+        """Let go of the history's file, before its writer closes it: the last one to close it takes the WAL away."""
+        await asyncio.to_thread(self.history.close)
 
     def tasks(self) -> Sequence[Task]:
         """The configured tasks, in the order of the file."""
@@ -65,10 +71,25 @@ class HistoryView:
 
     def __init__(self, station: Station, ready: Callable[[], bool]) -> None:
         self._station, self._ready = station, ready
+        self._lock = threading.Lock()
+        self._opened: HistoryReader | None = None
+        self._closed = False
 
-    @cached_property
+    @property
     def _reader(self) -> HistoryReader:
-        return HistoryReader(self._station.history.path)
+        with self._lock:
+            if self._closed:
+                raise HistoryError("the history is closed: the worker stops")
+            if self._opened is None:
+                self._opened = HistoryReader(self._station.history.path)
+            return self._opened
+
+    def close(self) -> None:
+        """Close the file, once what is being read is through."""
+        with self._lock:
+            self._closed = True
+            if self._opened is not None:
+                self._opened.close()
 
     async def tasks(self) -> Sequence[TaskSpan]:
         """Every task that has ever had a window."""

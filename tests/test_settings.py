@@ -56,12 +56,37 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
         ("web_port: !!python/object:x 1\n", "heartbeat.yaml:1: web_port: "),
         ("\tx: 1\n", "heartbeat.yaml:1: is not valid YAML"),
         ("log_level: 2026-13-45\n", "heartbeat.yaml:1: log_level: "),
+        ("grace_s: .inf\n", "heartbeat.yaml:1: grace_s: Input should be a finite number"),
+        ("content_hours: .inf\n", "heartbeat.yaml:1: content_hours: Input should be a finite number"),
+        ("retention_hours: .nan\n", "heartbeat.yaml:1: retention_hours: "),
+        ("publish_s: .inf\n", "heartbeat.yaml:1: publish_s: Input should be a finite number"),
+        ("grace_s: 1.0e+300\n", "heartbeat.yaml:1: grace_s: Input should be less than or equal to"),
+        ("\nhistory_days: 999999999999\n", "heartbeat.yaml:2: history_days: Input should be less than or equal to"),
+        ("max_log_bytes: 1000000000000000000000\n", "heartbeat.yaml:1: max_log_bytes: "),
+        ('data_dir: "a\\0b"\n', "heartbeat.yaml:1: data_dir: holds a NUL character"),
+        ("web_port: 1\na: &x [*x]\n", "heartbeat.yaml:2: a[0]: stands within itself"),
+        ("a: &x {b: [*x]}\n", "heartbeat.yaml:1: a.b[0]: stands within itself"),
+        (f"a: {'[' * 60}{']' * 60}\n", "is nested too deeply"),
+        (f"a: {'[' * 5000}{']' * 5000}\n", "heartbeat.yaml: is nested too deeply"),
+        (
+            "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)),
+            "the file has more than 100,000 values",
+        ),
+        ("\n? [a]\n: 1\n", "heartbeat.yaml:2: a key has to be a plain word"),
+        ("web_port: !!python/object:x {a: 1}\n", "heartbeat.yaml:1: web_port: cannot be read as a value"),
+        ("web_port: \0\n", "heartbeat.yaml: is not valid YAML: "),
     ],
 )
 def test_a_mistake_in_the_file_is_pointed_at(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(write(tmp_path, text))
     assert says in str(caught.value)
+    assert "\n" not in str(caught.value) and "Node" not in str(caught.value)
+
+
+def test_an_alias_that_does_not_recurse_is_no_mistake(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "grace_s: &five 5\npublish_s: *five\n")).publish_s == 5
 
 
 def test_a_mistake_in_the_environment_is_pointed_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +99,7 @@ def test_a_mistake_in_the_environment_is_pointed_at(tmp_path: Path, monkeypatch:
         load(tmp_path)
     monkeypatch.delenv("HEARTBEAT_WBE_PORT")
     monkeypatch.setenv("HEARTBEAT_WINDOW_SIZES_S", "ten")
-    with pytest.raises(ConfigError, match="window_sizes_s"):
+    with pytest.raises(ConfigError, match="environment: HEARTBEAT_WINDOW_SIZES_S: is not JSON; write a list as"):
         load(tmp_path)
 
 

@@ -20,7 +20,7 @@ _UNASKED: Final = LanguageGuess(UNKNOWN, 0.0, "")
 
 
 class LanguageAgent:
-    """Handler of the topic `ingest`.
+    """Finds the language of each post.
 
     A feed's own word decides where the model is less sure than `hint_below`; the confidence then stays the model's.
     Deletions have no text: they pass without a look, as `und`.

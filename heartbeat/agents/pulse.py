@@ -40,7 +40,7 @@ class _Budget:
 
 
 class PulseAgent:
-    """Handler and tick of the topic `sentiment`.
+    """Adds scores up in event-time windows for each task, and closes them.
 
     Args:
         tables: only this agent writes them.

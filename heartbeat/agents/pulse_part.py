@@ -50,10 +50,26 @@ class PulseTables:
         """The tables `windows`, `watermarks`, `served` and `progress`, with their changelogs."""
         feed_key = FeedOrigin.to_bytes, FeedOrigin.from_bytes
         return cls(
-            MemoryTable("windows", TableCodec(_key_to_bytes, _key_from_bytes, bytes, bytes)),
-            MemoryTable("watermarks", TableCodec(*feed_key, Mark.to_bytes, Mark.from_bytes)),
-            MemoryTable("served", TableCodec(*feed_key, tasks_to_bytes, tasks_from_bytes)),
-            MemoryTable("progress", TableCodec(str.encode, bytes.decode, Progress.to_bytes, Progress.from_bytes)),
+            MemoryTable(
+                "windows",
+                TableCodec(_key_to_bytes, _key_from_bytes, bytes, bytes),
+                help="the windows that are not sealed, with their sums",
+            ),
+            MemoryTable(
+                "watermarks",
+                TableCodec(*feed_key, Mark.to_bytes, Mark.from_bytes),
+                help="how far each feed has promised to be, for each partition that it writes to",
+            ),
+            MemoryTable(
+                "served",
+                TableCodec(*feed_key, tasks_to_bytes, tasks_from_bytes),
+                help="the tasks that each feed serves",
+            ),
+            MemoryTable(
+                "progress",
+                TableCodec(str.encode, bytes.decode, Progress.to_bytes, Progress.from_bytes),
+                help="how far each task's windows are closed and sealed",
+            ),
         )
 
     def all(self) -> tuple[Table[Any, Any], ...]:

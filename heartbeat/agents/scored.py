@@ -149,7 +149,9 @@ class ScoredRow(NamedTuple):
 def scored_table() -> DiskTable[PostKey, ScoredRow]:
     """The table `scored`, on disk."""
     return DiskTable(
-        "scored", TableCodec(PostKey.to_bytes, PostKey.from_bytes, ScoredRow.to_bytes, ScoredRow.from_bytes)
+        "scored",
+        TableCodec(PostKey.to_bytes, PostKey.from_bytes, ScoredRow.to_bytes, ScoredRow.from_bytes),
+        help="what is remembered of each post, so that it counts once",
     )
 
 

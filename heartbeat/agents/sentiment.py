@@ -43,7 +43,7 @@ class _Asked:
 
 
 class SentimentAgent:
-    """Handler and tick of the topic `language`.
+    """Drops duplicates, scores each post once for each model, takes back what was edited or deleted.
 
     Args:
         scorer: asked once for each batch and model.

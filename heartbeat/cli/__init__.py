@@ -5,40 +5,29 @@ Imports whatever it drives; nothing imports it. A command's module exports a cli
 
 from __future__ import annotations
 
-import importlib
+import signal
 import sys
 
 import click
 
 from heartbeat import __version__
+from heartbeat.cli.lazy import LazyGroup, Place
 
 _COMMANDS = {
     "worker": "Run Heartbeat: feeds, models, windows and the pages.",
     "replay": "Feed files through the whole pipeline.",
     "export": "Write windows or posts as CSV, JSONL or Parquet.",
     "predict": "Say the language or sentiment of each line of standard input.",
+    "deadletters": "Show what could not be used, and why.",
+    "models": "List, check, compare and choose models.",
 }
 
 
-class _Lazy(click.Group):
-    """Imports a command's module only when that command runs: `--help` and shells' completion stay quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"heartbeat.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    places={name: Place(f"heartbeat.cli.{name}:{name}", text) for name, text in _COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="heartbeat")
 def cli() -> None:
     """Take the pulse of public conversation."""
@@ -46,4 +35,8 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; exits with 0 done, 1 failed, 2 wrong usage."""
-    cli.main(args=sys.argv[1:] if args is None else args, prog_name="heartbeat")
+    args = sys.argv[1:] if args is None else args
+    if args[:1] in (["worker"], ["replay"]):
+        # While their modules are imported, a signal waits: both stop in order, and say so, once they can.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    cli.main(args=args, prog_name="heartbeat")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -31,6 +33,48 @@ class Misuse(click.ClickException):
     """A command whose words or configuration are wrong."""
 
     exit_code = EXIT_USAGE
+
+
+def require_data_dir(settings: Settings) -> None:
+    """For commands that only read.
+
+    Raises:
+        Failure: there is no data directory.
+    """
+    if not settings.data_dir.is_dir():
+        raise Failure(
+            f"there is no data directory {settings.data_dir}; name yours with --data-dir or HEARTBEAT_DATA_DIR"
+        )
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A number and what it counts, in the right form."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def printable(text: str) -> str:
+    """A text from outside as one line that does nothing to a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+@contextmanager
+def writing_out() -> Iterator[None]:
+    """Around what is written to standard output: a full disk or device is told as one line.
+
+    A reader that went away (`| head`) is left to click, which ends quietly.
+
+    Raises:
+        Failure: it cannot be written to.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # what is still in the buffer would be tried, and complained about, once more when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise Failure(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 import click
 
 from heartbeat import tasks as _tasks
-from heartbeat.cli.common import Failure, Misuse, with_settings
+from heartbeat.cli.common import Failure, Misuse, require_data_dir, with_settings, writing_out
 from heartbeat.errors import ConfigError
 from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
@@ -182,10 +182,7 @@ def _check(format_: Format, from_ms: int | None, to_ms: int | None, output: Path
 def _history(settings: Settings, task: str | None) -> Iterator[HistoryReader]:
     """The history of the data directory, if it knows the task, or if that is at least configured."""
     path = settings.data_dir / history_file.NAME
-    if not settings.data_dir.is_dir():
-        raise Failure(
-            f"there is no data directory {settings.data_dir}; name yours with --data-dir or HEARTBEAT_DATA_DIR"
-        )
+    require_data_dir(settings)
     with HistoryReader(path) as reader:
         if task is not None and task not in (known := reader.tasks()):
             if task not in _configured(settings):
@@ -211,9 +208,10 @@ def _write(
         return (write_jsonl if format_ == "jsonl" else write_parquet)(out, columns, rows)
 
     if output is None:
-        out = click.get_binary_stream("stdout")
-        write(out)
-        out.flush()
+        with writing_out():
+            out = click.get_binary_stream("stdout")
+            write(out)
+            out.flush()
         return
     try:
         with _replacing(output) as out:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 import click
 
 from heartbeat import control
-from heartbeat.cli.common import Misuse, with_settings
+from heartbeat.cli.common import EXIT_FAILED, Misuse, counted, printable, with_settings
 from heartbeat.errors import FeedError, HeartbeatError
 from heartbeat.feeds.replay import parse_speed
 from heartbeat.settings import Settings
 from heartbeat.tasks.task import NAME
 
 _BAR = 30
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOPPED = "stopped; start the command again and it goes on"
 
 
 @click.command(short_help="Feed files through the whole pipeline.")
@@ -34,7 +37,7 @@ def replay(settings: Settings, files: Sequence[Path], task: str, speed: str, fas
     """Feed FILES of posts (JSONL, also .gz and .xz) through the whole pipeline.
 
     Every post counts in the task. It ends when every window is closed. Started again after a crash, it goes on where
-    it was; files that are through are not read again.
+    it was; files that are through are not read again. The exit code is 1 if a file was damaged or held no post at all.
     """
     if not NAME.fullmatch(task):
         raise Misuse(f"--task {task!r}: a task's name has 1 to 64 letters, digits, `-` and `_`")
@@ -43,56 +46,81 @@ def replay(settings: Settings, files: Sequence[Path], task: str, speed: str, fas
     except FeedError as error:
         raise Misuse(f"--speed: {error}") from error
     absolute = [file.absolute() for file in files]
-    connection = control.connect(settings.data_dir)
-    if connection is not None:
-        names = [str(file) for file in absolute]
-        _show(control.call(connection, "replay", files=names, task=task, speed=times, fast=fast), task)
-    else:
-        asyncio.run(_alone(settings, absolute, task, times, fast))
+    view = _View(task)
+    with _stopped_by_signals():
+        connection = control.connect(settings.data_dir)
+        if connection is not None:
+            names = [str(file) for file in absolute]
+            for part in control.call(connection, "replay", files=names, task=task, speed=times, fast=fast):
+                view.show(part)
+        else:
+            asyncio.run(_alone(settings, absolute, task, times, fast, view))
+    if view.failed:
+        raise click.exceptions.Exit(EXIT_FAILED)
 
 
-async def _alone(settings: Settings, files: Sequence[Path], task: str, speed: float | None, fast: bool) -> None:
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end what is under way with a line that says how to go on."""
+
+    def stop(*_: object) -> None:
+        raise HeartbeatError(_STOPPED)
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # see `heartbeat.cli.main`
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+async def _alone(
+    settings: Settings, files: Sequence[Path], task: str, speed: float | None, fast: bool, view: _View
+) -> None:
     """Run the agents here, without feeds or pages, for as long as the replay takes."""
     from heartbeat.app import station as make_station
     from heartbeat.replays import Replay
     from heartbeat.services import running
 
-    station = make_station(settings)
-    loop, crashed = asyncio.get_running_loop(), asyncio.Event()
+    loop, crashed, this = asyncio.get_running_loop(), asyncio.Event(), asyncio.current_task()
     failures: list[BaseException] = []
+    leaving = False
 
     def crash(error: BaseException) -> None:
         failures.append(error)
         crashed.set()
 
-    async with running(station, crash) as (log, _, feeds):
+    def stop() -> None:
+        nonlocal leaving
+        if not leaving and this is not None:
+            leaving = True  # closing takes a moment, and is not to be cancelled
+            this.cancel()
 
-        async def follow() -> None:
-            view = _View(task)
-            replay = await Replay.prepare(station, log, feeds, files, task=task, speed=speed, fast=fast)
-            async for progress in replay.run():
-                view.show(asdict(progress))
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    station = make_station(settings)
+    try:
+        async with running(station, crash) as (log, _, feeds):
 
-        try:
-            showing = asyncio.ensure_future(follow())
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, showing.cancel)
-            failing = asyncio.ensure_future(crashed.wait())
-            await asyncio.wait([showing, failing], return_when=asyncio.FIRST_COMPLETED)
-            failing.cancel()
-            if failures:
+            async def follow() -> None:
+                replay = await Replay.prepare(station, log, feeds, files, task=task, speed=speed, fast=fast)
+                async for progress in replay.run():
+                    view.show(asdict(progress))
+
+            showing, failing = asyncio.ensure_future(follow()), asyncio.ensure_future(crashed.wait())
+            try:
+                await asyncio.wait([showing, failing], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving = True
                 showing.cancel()
-                await asyncio.wait([showing])
+                failing.cancel()
+                await asyncio.wait([showing, failing])
+            if failures:
                 raise failures[0]
-            await showing
-        except asyncio.CancelledError:
-            raise HeartbeatError("stopped; start the command again and it goes on") from None
-
-
-def _show(parts: Iterator[dict[str, Any]], task: str) -> None:
-    view = _View(task)
-    for part in parts:
-        view.show(part)
+            showing.result()
+    except asyncio.CancelledError:
+        raise HeartbeatError(_STOPPED) from None
 
 
 class _View:
@@ -100,6 +128,7 @@ class _View:
 
     def __init__(self, task: str) -> None:
         self._task, self._terminal, self._state, self._width = task, sys.stderr.isatty(), "", 0
+        self.failed = False
 
     def show(self, part: dict[str, Any]) -> None:
         """Show one part of the answer."""
@@ -121,6 +150,30 @@ class _View:
     def _end(self, part: dict[str, Any]) -> None:
         if self._terminal:
             click.echo(f"\r{'':{self._width}}\r", err=True, nl=False)
-        rejected = f", {part['rejected']:,} items were no posts (see dead letters)" if part["rejected"] else ""
-        how = "had been through before" if part["was_through"] else "through"
-        click.echo(f"{how}: {part['posts']:,} posts in task {self._task}, every window closed{rejected}", err=True)
+        troubles = list(part["troubles"])
+        if part["lost"]:
+            troubles.append(
+                "the history was lost after files had been replayed into this task: windows and posts of "
+                f"{self._task} are missing from charts and exports, or some of them are; replay the files under "
+                "another name with --task"
+            )
+        else:
+            how = "had been through before" if part["was_through"] else "through"
+            posts = counted(part["posts"], "post", "posts")
+            click.echo(f"{how}: {posts} in task {self._task}, every window closed", err=True)
+        self._rejected(part["rejected"], part["rejects"])
+        for path in part["empty"]:
+            click.echo(f"{path} is empty", err=True)
+        for trouble in troubles:
+            click.echo(f"Error: {trouble}", err=True)
+        self.failed = bool(troubles)
+
+    def _rejected(self, count: int, shown: Sequence[tuple[str, str]]) -> None:
+        if not count:
+            return
+        click.echo(f"{counted(count, 'item was no post', 'items were no posts')}:", err=True)
+        for place, reason in shown:
+            click.echo(f"  {printable(place)}: {printable(reason)}", err=True)
+        if count > len(shown):
+            more = "more; " if shown else ""
+            click.echo(f"  {count - len(shown):,} {more}see `heartbeat deadletters list`", err=True)

@@ -17,8 +17,11 @@ handler may go on for 3 seconds.
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import logging
+import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NoReturn, TypeVar
@@ -42,6 +45,8 @@ from heartbeat.records import Codec
 from heartbeat.topics import ALL, Topic
 
 logger = logging.getLogger(__name__)
+stopped = logging.getLogger("heartbeat.worker")
+"""Says that a worker has stopped; this module's own lines are of use only to whoever looks for a fault."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,6 +54,7 @@ V = TypeVar("V")
 SERVICES_STOP_S: Final = 1.0
 """How long services together may take to stop before the pipelines are stopped regardless."""
 DEFAULT_WEB_PORT: Final = 6066
+_NO_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL})
 WEB_STOP_S: Final = 0.5
 """How long open connections are waited for when the worker stops."""
 
@@ -136,9 +142,11 @@ class Web(AiohttpWeb):
             await super().start_server()
             self.app.bound_port = next((address[1] for address in self._runner.addresses), None)
         except OSError as error:
+            remedy = "choose another port with HEARTBEAT_WEB_PORT"
+            if isinstance(error, socket.gaierror) or error.errno in _NO_ADDRESS:
+                remedy = "set HEARTBEAT_WEB_HOST to an address of this machine, such as 127.0.0.1"
             raise StartError(
-                f"the pages cannot be served on {conf.web_bind}:{conf.web_port} ({error.strerror}); choose another "
-                "port with HEARTBEAT_WEB_PORT"
+                f"the pages cannot be served on {conf.web_bind}:{conf.web_port} ({error.strerror}); {remedy}"
             ) from error
 
 
@@ -155,10 +163,12 @@ class Worker(FaustWorker):
         self.log.logger.addFilter(_not_ours)
         try:
             super().execute_from_commandline()
-        except SystemExit:
+        except SystemExit as end:
             fatal = self.app.fatal or self.crash_reason
             if isinstance(fatal, HeartbeatError):
                 self.carp(f"heartbeat: {fatal}")
+            elif not end.code:
+                stopped.info("stopped")
             raise
         raise SystemExit(0)
 
@@ -169,6 +179,17 @@ class Worker(FaustWorker):
         except Exception as error:
             self.app.fatal = self.app.fatal or error
             raise
+
+    def install_signal_handlers(self) -> None:
+        """Take up signals. If one came while modules were imported (see `heartbeat.cli.main`), nothing is begun."""
+        if signal.sigpending() & {signal.SIGINT, signal.SIGTERM}:
+            raise asyncio.CancelledError
+        super().install_signal_handlers()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+
+    def _on_sigint(self) -> None:
+        """Stop as for SIGTERM, without the noise."""
+        self._on_sigterm()
 
     async def _sentinel_task(self) -> None:
         await asyncio.sleep(0)
@@ -313,6 +334,12 @@ class HeartbeatApp(faust.App):
             raise StartError("the agents are not there yet: the worker has not started")
         return self._engine
 
+    @property
+    def address(self) -> str | None:
+        """Where the pages are served, as a URL; None while they are not."""
+        host = f"[{self.conf.web_bind}]" if ":" in self.conf.web_bind else self.conf.web_bind
+        return None if self.bound_port is None else f"http://{host}:{self.bound_port}/"
+
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def on_first_start(self) -> None:
@@ -328,8 +355,10 @@ class HeartbeatApp(faust.App):
             raise
 
     async def on_started_init_extra_services(self) -> None:
-        """Start the services, in order."""
+        """Start the services, in order; none of them once the worker is to stop."""
         for made in self._services:
+            if self.should_stop:
+                break
             service = made if isinstance(made, Service) else made()
             self._running.append(service)
             await self.add_runtime_dependency(service)

@@ -87,6 +87,11 @@ def explain(error: Exception, path: Path) -> LogError:
         return LogUnavailable(f"{path}: the disk is full; nothing was lost: free some space and it goes on")
     if primary == sqlite3.SQLITE_READONLY or number in (errno.EROFS, errno.EACCES, errno.EPERM):
         return LogUnavailable(f"{path}: the file or its folder is read-only; make both writable")
+    if primary == sqlite3.SQLITE_IOERR or number in (errno.EIO, errno.EFBIG):
+        return LogUnavailable(
+            f"{path}: the disk reports an error ({error}); look at the disk, at quotas, and at how large files may get "
+            "(`ulimit -f`)"
+        )
     if isinstance(error, (sqlite3.Error, OSError)):
         return LogUnavailable(f"{path}: {error}")
     return LogError(f"{path}: {type(error).__name__}: {error}")
@@ -130,7 +135,8 @@ def create(path: Path) -> None:
         LogDamaged: there are remains of a log whose main file is gone.
         StartError: the folder cannot be written to.
     """
-    if _sibling(path, "-wal").exists():
+    wal = _sibling(path, "-wal")
+    if wal.exists() and wal.stat().st_size:  # an empty one is what a reader leaves
         raise damaged(path, f"{path.name} is gone, but {path.name}-wal is there")
     new = _sibling(path, ".new")
     try:

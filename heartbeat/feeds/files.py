@@ -6,13 +6,17 @@ import gzip
 import io
 import lzma
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heartbeat.errors import BadPost, FeedUnreachable
 from heartbeat.feeds.base import Rejected
 from heartbeat.feeds.lines import parse_line
 from heartbeat.records import Post
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 LONGEST_LINE: Final = 2**20
 _KEPT_OF_LONG_LINE: Final = 2**16
@@ -24,7 +28,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 class Position(NamedTuple):
-    """A place in a file: bytes (after decompression) and lines before it, and the newest time up to it.
+    """A place in a file: bytes (after decompression) and lines before it, the newest time, and if a post stood there.
 
     An offset of −1 stands for the end of a file that turned out to be damaged.
     """
@@ -32,6 +36,23 @@ class Position(NamedTuple):
     offset: int = 0
     line: int = 0
     newest_ms: int | None = None
+    found: bool = False
+
+    @classmethod
+    def of(cls, place: Sequence[Any]) -> Position:
+        """The position that stands in a cursor; one of an earlier version does not say whether there was a post."""
+        return cls(*place) if len(place) in (0, len(cls._fields)) else cls(*place)._replace(found=True)
+
+    def trouble(self, path: Path) -> str | None:
+        """What a person has to be told of a file that was read up to here, and has ended; None if all is well."""
+        if self.offset == _DAMAGED:
+            return f"{path} is damaged or cut short after line {self.line}: what was readable has been counted"
+        if self.line and not self.found:
+            return (
+                f"{path}: not one of its lines is a post; a file for replay is UTF-8 and holds a JSON object a line "
+                "(docs/replay-format.md)"
+            )
+        return None
 
 
 class Item(NamedTuple):
@@ -40,6 +61,24 @@ class Item(NamedTuple):
     time_ms: int
     value: Post | Rejected
     after: Position
+
+
+class _Pieces(io.RawIOBase):
+    """A compressed file read as it comes, so that damage does not take the lines along that were read before it."""
+
+    def __init__(self, file: gzip.GzipFile | lzma.LZMAFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read at most once."""
+        view = memoryview(buffer).cast("B")
+        piece = self._file.read1(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
 
 
 class PostFile:
@@ -66,9 +105,9 @@ class PostFile:
             magic = self._raw.peek(6)[:6]
             if magic.startswith(b"\x1f\x8b"):
                 # GzipFile and LZMAFile read lines in Python; a BufferedReader around them does it in C.
-                self._stream = io.BufferedReader(gzip.GzipFile(fileobj=self._raw), _BUFFER)
+                self._stream = io.BufferedReader(_Pieces(gzip.GzipFile(fileobj=self._raw)), _BUFFER)
             elif magic == b"\xfd7zXZ\x00":
-                self._stream = io.BufferedReader(lzma.LZMAFile(self._raw), _BUFFER)  # noqa: SIM115 (`close` does)
+                self._stream = io.BufferedReader(_Pieces(lzma.LZMAFile(self._raw)), _BUFFER)  # noqa: SIM115 (`close` does)
             else:
                 self._stream = self._raw
                 self._raw.seek(self.position.offset)
@@ -98,7 +137,7 @@ class PostFile:
         if self.ended or self._stream is None:
             return items
         readline, feed = self._stream.readline, self._feed
-        offset, number, newest_ms = self.position
+        offset, number, newest_ms, found = self.position
         most = offset + _CHUNK_BYTES
         try:
             while len(items) < lines and offset < most:
@@ -128,18 +167,19 @@ class PostFile:
                     except BadPost as error:
                         value = self._rejected(raw, str(error), number)
                     else:
+                        found = True
                         if value.op == "upsert" and (newest_ms is None or value.time_ms > newest_ms):
                             newest_ms = value.time_ms
                 time_ms = value.time_ms if type(value) is Post else newest_ms or 0
-                items.append(Item(time_ms, value, Position(offset, number, newest_ms)))
+                items.append(Item(time_ms, value, Position(offset, number, newest_ms, found)))
         except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile):
             reason = "the compressed file is damaged or cut short here; nothing after this line can be read"
             lost = self._rejected(b"", reason, number + 1)
-            items.append(Item(newest_ms or 0, lost, Position(_DAMAGED, number, newest_ms)))
+            items.append(Item(newest_ms or 0, lost, Position(_DAMAGED, number, newest_ms, found)))
             self.ended = True
         except OSError as error:
             raise FeedUnreachable(f"{self.path} cannot be read on: {error.strerror}") from error
-        self.position = items[-1].after if items and self.ended else Position(offset, number, newest_ms)
+        self.position = items[-1].after if items and self.ended else Position(offset, number, newest_ms, found)
         return items
 
     def bytes_at(self, position: Position) -> int:

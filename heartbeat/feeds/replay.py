@@ -1,7 +1,8 @@
 """Files of posts as one feed: `replay:HASH`, where the hash is that of the task and of everything in the files.
 
-(`replay:HASH-fast` if its posts are to be scored by the fast model.) So the same files, started again for the same task, go on where they stopped, wherever they lie by then and whatever
-they are called; a file that has changed is another feed. Several files are merged by time as they are read.
+(`replay:HASH-fast` if its posts are to be scored by the fast model.) So the same files, started again for the same
+task, go on where they stopped, wherever they lie by then and whatever they are called; a file that has changed is
+another feed. Several files are merged by time as they are read.
 
 The watermark is the newest time delivered less the grace; deletions do not move it. At the end it is the end of time.
 """
@@ -125,13 +126,25 @@ class ReplayFeed:
             return 0.0
         return min(max(float(orjson.loads(cursor)["read"] / self._size), 0.0), 1.0)
 
+    def troubles(self, cursor: bytes | None) -> list[str]:
+        """What is wrong with the files themselves, as far as a cursor at their end says it; a line for each file."""
+        places = [] if cursor is None else orjson.loads(cursor)["files"]
+        found = (Position.of(place).trouble(path) for path, place in zip(self._paths, places, strict=False))
+        return [trouble for trouble in found if trouble is not None]
+
+    def empty(self, cursor: bytes | None) -> list[str]:
+        """The files in which there was nothing at all, as far as a cursor at their end says it."""
+        places = [] if cursor is None else orjson.loads(cursor)["files"]
+        pairs = zip(self._paths, places, strict=False)
+        return [str(path) for path, place in pairs if Position.of(place) == Position()]
+
     async def open(self, cursor: bytes | None) -> AsyncIterator[Delivery]:
         """See `base.Feed`. The cursor holds each file's position and the newest time of all."""
         state: dict[str, Any] = {"files": [()] * len(self._paths), "newest_ms": None}
         if cursor:
             state = orjson.loads(cursor)
         newest_ms: int | None = state["newest_ms"]
-        positions = [Position(*place) for place in state["files"]]
+        positions = [Position.of(place) for place in state["files"]]
         files = [PostFile(path, self.name, at) for path, at in zip(self._paths, positions, strict=True)]
         merged = MergedFiles(files, self._clock)
         pace = None if self._speed is None else Pace(self._speed)

@@ -21,7 +21,6 @@ from heartbeat.errors import HistoryError, Retry
 from heartbeat.records import Late, Pulse, Scored
 from heartbeat.sinks import history_file
 from heartbeat.sinks.history_tables import Offset, Tables, TopicPartition
-from heartbeat.sinks.history_upkeep import transaction
 from heartbeat.topics import DAY_MS, HOUR_MS
 
 MOST_AT_ONCE: Final = 8_192
@@ -122,7 +121,7 @@ class History:
 
         await self._do(work, len(records))
 
-    def align(self, ends: Mapping[TopicPartition, Offset]) -> None:
+    def align(self, ends: Mapping[TopicPartition, Offset]) -> dict[TopicPartition, Offset]:
         """Hold the stored offsets against the log's, after `start` and before anything is read from the log.
 
         A log that ends before what is stored here is not the one that it came from: it was deleted, or lost its last
@@ -130,18 +129,19 @@ class History:
 
         Args:
             ends: one past the last message of each partition.
+
+        Returns:
+            One past the last message of each partition that is in the file; none for a partition without any.
         """
+        return self._submit(lambda tables: tables.cut_offsets(ends), None).result()
 
-        def work(tables: Tables) -> None:
-            with transaction(tables.connection):
-                for (topic, partition), end in ends.items():
-                    tables.connection.execute(
-                        "UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next > ?",
-                        (end, topic, partition, end),
-                    )
-            tables.read_offsets()
+    def lose(self, tasks: Sequence[str]) -> None:
+        """Remember that replays into these tasks are not here in full. Blocks for some milliseconds."""
+        self._submit(lambda tables: tables.lose(tasks), None).result()
 
-        self._submit(work, None).result()
+    async def has_lost(self, task: str) -> bool:
+        """Whether a replay into this task is not here in full."""
+        return await self._do(lambda tables: tables.has_lost(task), None)
 
     async def maintain(self, now_ms: int) -> bool:
         """Do a few milliseconds of upkeep: erase texts that are due, sweep out what is old, give space back.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from heartbeat.errors import HeartbeatError, HistoryError, Retry
+from heartbeat.sinks.history_creation import create, tighten
 
 NAME: Final = "history.db"
 """What the file is called in the data directory."""
@@ -76,9 +77,15 @@ STEPS: Final[tuple[str, ...]] = (
         INSERT INTO erasures VALUES (OLD.chunk, OLD.at, OLD.length);
     END;
     """,
+    """
+    -- Tasks of replays that an earlier history held, and that could not be read again in full when this one was begun.
+    CREATE TABLE lost (task TEXT PRIMARY KEY) WITHOUT ROWID;
+    """,
 )
 """Step n brings a file of version n to version n + 1; a new file starts at 0. Steps are only ever added."""
 
+READABLE: Final = 1
+"""The oldest version whose tables can be read as those of the newest."""
 OLDEST_SQLITE: Final = (3, 38, 0)
 BUSY_MS: Final = 2_000
 
@@ -87,7 +94,7 @@ _PASSING: Final = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space",
     sqlite3.SQLITE_BUSY: "another process is writing to it",
     sqlite3.SQLITE_LOCKED: "another process is writing to it",
-    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_IOERR: "the disk reports an error; look at it, at quotas, and at `ulimit -f`",
     sqlite3.SQLITE_READONLY: "it is not writable; check the permissions of the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check the permissions of the file and its folder",
     sqlite3.SQLITE_PERM: "it cannot be opened; check the permissions of the file and its folder",
@@ -95,14 +102,17 @@ _PASSING: Final = {
 }
 
 
+_MOVE: Final = (
+    "move it away, with its -wal and -shm, and a new one is begun (it holds what the topics still hold: older windows "
+    "and posts are then missing from charts and exports)"
+)
+
+
 def explained(error: sqlite3.Error, path: Path) -> HeartbeatError | None:
     """What SQLite's error means to us: `Retry` if it may pass, `HistoryError` if not, None if it is no such thing."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _UNUSABLE:
-        return HistoryError(
-            f"the history {path} is damaged or no SQLite file; move it away and a new one is begun "
-            "(windows and posts in it are then missing from charts and exports)"
-        )
+        return HistoryError(f"the history {path} is damaged or no SQLite file; {_MOVE}")
     if code in _PASSING:
         return Retry(f"the history {path} cannot be used now: {_PASSING[code]}")
     return None
@@ -116,16 +126,16 @@ def open_for_writing(path: Path, *, durable: bool = False) -> sqlite3.Connection
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise HistoryError(f"SQLite {sqlite3.sqlite_version} is too old for the history: 3.38 or newer is needed")
+    if not path.exists():
+        create(path, _fill)
+    tighten(path)
     try:
-        connection = sqlite3.connect(path, isolation_level=None)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     except sqlite3.Error as error:
         raise unopened(error, path) from error
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         version = _version(connection, path, newest=len(STEPS))
-        if version == 0:  # both can be set only while nothing is there
-            connection.execute("PRAGMA page_size = 4096")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA secure_delete = ON").fetchall()
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -144,6 +154,14 @@ def open_for_writing(path: Path, *, durable: bool = False) -> sqlite3.Connection
         connection.close()
         raise
     return connection
+
+
+def _fill(connection: sqlite3.Connection) -> None:
+    """Make the tables of a new file."""
+    connection.execute("PRAGMA page_size = 4096")  # these two can be set only while nothing is there
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    for step, sql in enumerate(STEPS):
+        _migrate(connection, sql, step + 1)
 
 
 def _migrate(connection: sqlite3.Connection, step: str, version: int) -> None:
@@ -179,7 +197,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             raise unopened(error, path) from error
         try:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            if _version(connection, path, newest=len(STEPS)) < len(STEPS):
+            if _version(connection, path, newest=len(STEPS)) < READABLE:
                 raise HistoryError(f"the history {path} is of an older version: start the worker once to bring it up")
             return connection
         except sqlite3.Error as error:
@@ -208,6 +226,8 @@ def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
         version or application or connection.execute("SELECT 1 FROM sqlite_master").fetchall()
     ):
         raise HistoryError(f"{path} is a SQLite file, but no history of Heartbeat's; move it away")
+    if version == 0:  # a new file is moved into its place with all its tables in it
+        raise HistoryError(f"the history {path} is damaged: there is nothing in it; {_MOVE}")
     if version > newest:
         raise HistoryError(
             f"the history {path} was written by a newer Heartbeat (version {version}, this one knows {newest}); "

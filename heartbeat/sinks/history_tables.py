@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from heartbeat.clock import Clock
 from heartbeat.errors import Retry
 from heartbeat.sinks.history_names import Names
 from heartbeat.sinks.history_posts import Posts
+from heartbeat.sinks.history_statements import write_rows
 from heartbeat.sinks.history_texts import Texts
-from heartbeat.sinks.history_upkeep import Upkeep
+from heartbeat.sinks.history_upkeep import Upkeep, transaction
 from heartbeat.sinks.history_windows import Windows
 
 Offset: TypeAlias = int
@@ -44,6 +45,26 @@ class Tables:
         self._stood: dict[TopicPartition, Offset | None] = {}
         for topic, partition, next_offset in self.connection.execute("SELECT topic, partition, next FROM offsets"):
             self._next[(topic, partition)] = next_offset
+
+    def cut_offsets(self, ends: Mapping[TopicPartition, Offset]) -> dict[TopicPartition, Offset]:
+        """Take offsets back that are past these ends; gives what they all are then."""
+        with transaction(self.connection):
+            for (topic, partition), end in ends.items():
+                self.connection.execute(
+                    "UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next > ?",
+                    (end, topic, partition, end),
+                )
+        self.read_offsets()
+        return dict(self._next)
+
+    def lose(self, tasks: Sequence[str]) -> None:
+        """Remember that these tasks are not in the file in full."""
+        with transaction(self.connection):
+            write_rows(self.connection, "INSERT OR IGNORE INTO lost VALUES ?", [(task,) for task in tasks])
+
+    def has_lost(self, task: str) -> bool:
+        """Whether a task is not in the file in full."""
+        return bool(self.connection.execute("SELECT 1 FROM lost WHERE task = ?", (task,)).fetchall())
 
     def advance(self, tp: TopicPartition, offsets: Sequence[Offset]) -> int:
         """Move a partition's offset past a batch; gives how many of its messages are in the file already."""

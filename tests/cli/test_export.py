@@ -264,6 +264,18 @@ async def test_a_reader_that_goes_away_gets_no_traceback(data_dir: Path) -> None
         assert process.wait(30) != 0
 
 
+@pytest.mark.parametrize("words", [["windows"], ["posts", "--format", "jsonl"], ["posts", "--format", "parquet"]])
+def test_a_device_that_takes_nothing_more_is_told_as_one_line(
+    data_dir: Path, history: History, words: list[str]
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command(data_dir, *words), stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: cannot write to standard output: No space left on device\n",
+    )
+
+
 async def test_a_file_is_replaced_only_by_a_whole_one(data_dir: Path, tmp_path: Path) -> None:
     history = open_history(data_dir)
     posts = [scored(f"{at}" * 20, time_ms=T0 + at) for at in range(2_000)]

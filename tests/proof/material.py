@@ -71,7 +71,8 @@ def late_ones(deliveries: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
 
     (source, id) of those whose newest revision did, when it came first.
     """
-    newest_ms, standing = -(2**62), {}
+    newest_ms = -(2**62)
+    standing: dict[tuple[str, str], tuple[int, bool]] = {}
     for item in deliveries:
         if item.get("op") == "delete":
             continue

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import resource
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
+import urllib.request
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from heartbeat.engine.sqlite_schema import explain
 from tests.proof.processes import environment, finish, free_port, kill, listens, replay, worker
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +44,13 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         code, said = run("worker", "--data-dir", str(tmp_path), HEARTBEAT_WEB_PORT=str(port))
     assert code == 1
     assert f"127.0.0.1:{port}" in said and "HEARTBEAT_WEB_PORT" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
+def test_an_address_that_is_none_of_ours(tmp_path: Path, host: str) -> None:
+    code, said = run("worker", "--data-dir", str(tmp_path), HEARTBEAT_WEB_HOST=host, HEARTBEAT_WEB_PORT="6066")
+    assert code == 1 and f"cannot be served on {host}:6066" in said and "Traceback" not in said
+    assert "set HEARTBEAT_WEB_HOST to an address of this machine" in said and "choose another port" not in said
 
 
 def test_two_workers_on_one_directory(tmp_path: Path) -> None:
@@ -103,3 +120,99 @@ def test_rubbish_lines_are_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
     posts.write_bytes((good % 1).encode() + b"not json\n\xff\xfe\n[1]\n{}\n" + (good % 2).encode())
     code, said = finish(replay(posts, tmp_path / "data"))
     assert code == 0 and "2 posts" in said and "4 items were no posts" in said
+
+
+def test_a_worker_that_is_stopped_leaves_nothing_open_and_says_so(tmp_path: Path) -> None:
+    """Ctrl-C, after the pages have read the history; on the port that Faust's own option names."""
+    data, port = tmp_path / "data", free_port()
+    output = tmp_path / "worker.log"
+    with output.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "faust", "-A", "heartbeat.app", "worker", "-l", "info", "--web-port", str(port)],
+            env=environment(HEARTBEAT_DATA_DIR=str(data), HEARTBEAT_WEB_PORT=str(free_port())),
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        assert listens(data, process)
+        assert json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/api/tasks", timeout=30))["tasks"]
+        assert (data / "history.db-wal").exists()
+        listed = run("deadletters", "list", "--data-dir", str(data))
+        assert listed == (0, "there are no dead letters\n")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        kill(process)
+    said = output.read_text()
+    assert f"ready: the page is at http://127.0.0.1:{port}/" in said
+    assert said.rstrip().endswith("stopped") and "-INT-" not in said and "Traceback" not in said
+    assert sorted(path.name for path in data.iterdir()) == ["history.db", "log.db", "worker.lock"]
+
+
+def blocks_signals(pid: int) -> bool:
+    """Whether a process has put off Ctrl-C and SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(next(line for line in status.splitlines() if line.startswith("SigBlk")).split()[1], 16)
+    return bool(mask >> (signal.SIGINT - 1) & 1 and mask >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["worker", "replay"])
+def test_a_signal_while_modules_are_imported(tmp_path: Path, command: str, number: signal.Signals) -> None:
+    posts = tmp_path / "posts.jsonl"
+    posts.touch()
+    words = [command, *([str(posts)] if command == "replay" else []), "--data-dir", str(tmp_path / "d")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "heartbeat", *words],
+        env=environment(HEARTBEAT_WEB_PORT=str(free_port())),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + 30
+        while not blocks_signals(process.pid):
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(number)
+        code, said = finish(process, 60)
+    finally:
+        kill(process)
+    assert "Aborted" not in said and "Traceback" not in said
+    if command == "worker":
+        assert code == 0 and said.rstrip().endswith("stopped") and not (tmp_path / "d" / "log.db").exists()
+    else:
+        assert code == 1 and said == "Error: stopped; start the command again and it goes on\n"
+
+
+def test_a_limit_on_files_is_told_with_what_to_look_at(tmp_path: Path) -> None:
+    """What SQLite calls a disk I/O error, met for real: no file of this process may grow."""
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        try:
+            with pytest.raises(sqlite3.OperationalError, match="disk I/O error") as met:
+                connection.execute("INSERT INTO t VALUES (zeroblob(1000000))")
+                connection.commit()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = str(explain(met.value, tmp_path / "log.db"))
+    assert "log.db: the disk reports an error" in said and "`ulimit -f`" in said
+
+
+def test_faust_says_what_agents_and_tables_are_for(tmp_path: Path) -> None:
+    for words in ("agents", "tables"):
+        done = subprocess.run(
+            [sys.executable, "-m", "faust", "-A", "heartbeat.app", words],
+            env=environment(HEARTBEAT_DATA_DIR=str(tmp_path)),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+        )
+        assert done.returncode == 0 and "Missing description" not in done.stdout
+        assert "Handler" not in done.stdout and ("each post" in done.stdout)

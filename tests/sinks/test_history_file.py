@@ -42,17 +42,19 @@ async def filled(folder: Path) -> Path:
 def test_steps_that_were_released_are_never_changed() -> None:
     """A file out there was made by exactly these: a change of the schema is one more step."""
     digests = [hashlib.sha256(step.encode()).hexdigest()[:16] for step in history_file.STEPS]
-    assert digests == ["d217bca530b3bf8d"]
+    assert digests == ["d217bca530b3bf8d", "98833644ee70e432"]
 
 
 async def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = await filled(tmp_path)
+    newest = len(history_file.STEPS) + 1
     monkeypatch.setattr(history_file, "STEPS", (*history_file.STEPS, NEXT_STEP))
+    monkeypatch.setattr(history_file, "READABLE", newest)
     with pytest.raises(HistoryError, match="older version: start the worker once"):
         HistoryReader(path)
     with closing(history_file.open_for_writing(path)) as connection:
         assert connection.execute("SELECT posts FROM tasks").fetchall() == [(3,)]
-    assert history_file.schema_version(path) == 2
+    assert history_file.schema_version(path) == newest
     history = open_history(tmp_path)  # and once more: nothing is left to do
     await history.store_windows(WINDOWS, [(1, late(scored("0", op="retract")))])
     history.close()
@@ -66,13 +68,66 @@ async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monke
     monkeypatch.setattr(history_file, "STEPS", (*released, NEXT_STEP + "; SELECT * FROM nowhere"))
     with pytest.raises(HistoryError, match="cannot be opened"):
         history_file.open_for_writing(path)
-    assert history_file.schema_version(path) == 1
+    assert history_file.schema_version(path) == len(released)
     monkeypatch.setattr(history_file, "STEPS", released)
     with HistoryReader(path) as reader:
         assert len(list(reader.posts())) == 3
     monkeypatch.setattr(history_file, "STEPS", (*released, NEXT_STEP))
     history_file.open_for_writing(path).close()
-    assert history_file.schema_version(path) == 2
+    assert history_file.schema_version(path) == len(released) + 1
+
+
+async def test_a_file_of_the_first_version_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(history_file, "STEPS", history_file.STEPS[:1])
+        path = await filled(tmp_path)
+    assert history_file.schema_version(path) == 1
+    with HistoryReader(path) as reader:
+        assert len(list(reader.posts())) == 3
+    open_history(tmp_path).close()
+    assert history_file.schema_version(path) == len(history_file.STEPS)
+
+
+def test_an_empty_file_is_damaged_and_not_new(tmp_path: Path) -> None:
+    """It was whole once: a new file is moved into its place with all its tables in it."""
+    path = tmp_path / "history.db"
+    path.touch()
+    for open_it in (lambda: open_history(tmp_path), lambda: HistoryReader(path)):
+        with pytest.raises(HistoryError, match="is damaged: there is nothing in it; move it away"):
+            open_it()
+    assert path.stat().st_size == 0
+
+
+async def test_what_a_killed_start_left_is_no_hindrance_but_a_lone_wal_is(tmp_path: Path) -> None:
+    (tmp_path / "history.db.new").write_bytes(b"half made")
+    (tmp_path / "history.db.new-journal").write_bytes(b"")
+    path = await filled(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["history.db"]
+    path.rename(tmp_path / "away")
+    (tmp_path / "history.db-wal").write_bytes(b"what is left of it")
+    with pytest.raises(HistoryError, match="is gone, but history.db-wal is there"):
+        open_history(tmp_path)
+    assert not path.exists()
+
+
+async def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    """Texts are in it, and in its WAL; a file of an earlier Heartbeat could be read by everybody."""
+
+    async def modes() -> set[int]:
+        history = open_history(tmp_path)
+        await history.store_posts(POSTS, [(0, T0, scored("1"))])
+        found = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        history.close()
+        assert set(found) == {"history.db", "history.db-wal", "history.db-shm"}
+        return set(found.values())
+
+    before = os.umask(0o022)
+    try:
+        assert await modes() == {0o600}
+        (tmp_path / "history.db").chmod(0o644)
+        assert await modes() == {0o600}
+    finally:
+        os.umask(before)
 
 
 async def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:

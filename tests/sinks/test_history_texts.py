@@ -17,6 +17,7 @@ from heartbeat.records import Scored
 from heartbeat.sinks import history_texts
 from heartbeat.sinks.history import History
 from heartbeat.sinks.history_reader import HistoryReader
+from heartbeat.sinks.history_upkeep import TRUNCATE_EVERY_MS
 from heartbeat.topics import HOUR_MS
 from tests.sinks.model import T0, StillClock, in_all_files, open_history, scored
 
@@ -80,7 +81,7 @@ async def _expire_all(folder: Path, chance: random.Random, batch: int, restart: 
                 records.append(live[-1])
         await history.store_posts(POSTS, [(offset + at, clock.ms, record) for at, record in enumerate(records)])
         offset += len(records)
-        clock.ms += chance.randrange(2 * HOUR_MS)
+        clock.ms += TRUNCATE_EVERY_MS + chance.randrange(2 * HOUR_MS)
         if chance.random() < 0.3:
             await upkeep(history, clock)
             assert found(folder) <= shown(history)

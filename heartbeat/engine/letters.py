@@ -1,0 +1,95 @@
+"""Reading dead letters: what stands in their headers. Their contents, which may be posts, are never looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+from heartbeat.engine.log import TP, Log, LogRecord
+from heartbeat.topics import DEADLETTERS, partition_of
+
+PAGE: Final = 100
+"""Letters read at a time; each may hold 64 KiB."""
+MOST_SEARCHED: Final = 20_000
+
+
+class Letter(NamedTuple):
+    """One message that could not be used.
+
+    Attributes:
+        partition: where the letter itself lies in `deadletters`, with `offset`.
+        at_ms: when it was set aside.
+        topic: the topic that it was read from, or the feed that it came by.
+        agent: who could not use it; `feed` for items that are no posts.
+        reason: why not.
+        error: the kind of error, where it was one.
+        place: where it stood: `FILE:LINE`, or the offset in its topic's partition.
+    """
+
+    partition: int
+    offset: int
+    at_ms: int
+    topic: str
+    agent: str
+    reason: str
+    error: str | None
+    place: str
+
+
+def letter(partition: int, record: LogRecord) -> Letter:
+    """What a message of `deadletters` says of itself."""
+    said = {name: value.decode(errors="backslashreplace") for name, value in record.headers}
+    place = said.get("place") or f"partition {said.get('partition', '?')}, offset {said.get('offset', '?')}"
+    at_ms = said.get("at_ms", "")
+    return Letter(
+        partition,
+        record.offset,
+        int(at_ms) if at_ms.isdigit() else record.timestamp_ms,
+        said.get("topic", "?"),
+        said.get("agent", "?"),
+        said.get("reason", "?"),
+        said.get("error"),
+        place,
+    )
+
+
+async def newest(log: Log, limit: int) -> list[Letter]:
+    """The newest letters of all partitions, oldest first.
+
+    Raises:
+        LogError: the log cannot be read.
+    """
+    found: list[Letter] = []
+    for partition in range(log.partitions(DEADLETTERS.name)):
+        end = log.end_offset(TP(DEADLETTERS.name, partition))
+        found += [one async for one in _letters(log, partition, end - limit)]
+    return sorted(found, key=lambda one: (one.at_ms, one.partition, one.offset))[-limit:]
+
+
+async def first_of(log: Log, feed: str, limit: int) -> list[Letter]:
+    """The first letters of one feed that are still kept, looked for among some thousand.
+
+    Raises:
+        LogError: the log cannot be read.
+    """
+    found: list[Letter] = []
+    searched = 0
+    async for one in _letters(log, partition_of(feed, log.partitions(DEADLETTERS.name)), 0):
+        if one.topic == feed:
+            found.append(one)
+        searched += 1
+        if len(found) == limit or searched == MOST_SEARCHED:
+            break
+    return found
+
+
+async def _letters(log: Log, partition: int, offset: int) -> AsyncIterator[Letter]:
+    """The letters of a partition from an offset on, up to its end."""
+    tp = TP(DEADLETTERS.name, partition)
+    offset = max(offset, log.begin_offset(tp))
+    while records := await log.fetch(tp, offset, PAGE, 0.0):
+        for record in records:
+            yield letter(partition, record)
+        offset = records[-1].offset + 1
+        await asyncio.sleep(0)

@@ -97,10 +97,23 @@ class Assets:
             raise web.HTTPNotFound
         headers = {"Cache-Control": _FOR_EVER if current else "no-store", "Vary": "Accept-Encoding"}
         body = asset.body
-        if "gzip" in request.headers.get("Accept-Encoding", "") and len(body) > 1000 and asset.kind != "image/png":
+        if _takes_gzip(request) and len(body) > 1000 and asset.kind != "image/png":
             body, headers["Content-Encoding"] = asset.compressed, "gzip"
         charset = None if asset.kind.startswith("image/png") else "utf-8"
         return web.Response(body=body, content_type=asset.kind, charset=charset, headers=headers)
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    """Whether the client takes gzip: named, or meant by `*`, and not with a weight of zero."""
+    weights: dict[str, float] = {}
+    for part in ",".join(request.headers.getall("Accept-Encoding", [])).split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = next((each.removeprefix("q=") for each in parameters if each.startswith("q=")), "1")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            weights[name] = 0.0
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 @cache

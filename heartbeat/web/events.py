@@ -1,4 +1,7 @@
-"""`GET /events`: the stream of server-sent events."""
+"""`GET /events`: the stream of server-sent events.
+
+A task that nobody knows is no error here: it may come while somebody listens (a replay begins).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Events:
         """Stream until the reader goes, is too slow, or the server stops."""
         params = Params(request, ("task", "last_event_id"), repeated=("task",))
         last_id = request.headers.get("Last-Event-ID") or params.text("last_event_id")
-        joined = self._live.join(last_id, params.texts("task"))
+        joined = self._live.join(last_id, [name for name in params.texts("task") if name])
         if isinstance(joined, Full):
             error = problem(
                 web.HTTPServiceUnavailable, f"{joined.clients} readers are connected", "close some pages, or try later"

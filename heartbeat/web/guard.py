@@ -65,14 +65,11 @@ class Guard:
                 "the request does not name this server as its host",
                 f"open http://127.0.0.1:{port}/",
             )
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.lower() != f"http://{host}":
+        if any(origin.lower() != f"http://{host}" for origin in request.headers.getall("Origin", [])):
             raise problem(web.HTTPForbidden, "the request comes from a page of another origin", "use a page from here")
-        opened = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.headers.get("Sec-Fetch-Dest") in (
-            None,
-            "document",
-        )
-        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not opened:
+        sites, modes, aims = (_values(request, f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest"))
+        opened = modes == {"navigate"} and aims <= {"document"}
+        if not sites <= {"same-origin", "none"} and not opened:
             raise problem(web.HTTPForbidden, "the request was made by a page of another site", "use a page from here")
         if request.method not in _METHODS:
             raise web.HTTPMethodNotAllowed(request.method, _METHODS)
@@ -80,6 +77,11 @@ class Guard:
             raise problem(
                 web.HTTPBadRequest, "the request has a body", "a GET here takes its parameters from the address"
             )
+
+
+def _values(request: web.Request, name: str) -> set[str]:
+    """Everything that a header says, however often it stands there, in small letters."""
+    return {value.strip().lower() for value in request.headers.getall(name, [])}
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import web
+from aiohttp.log import server_logger
 
 from heartbeat.web.api import Api
 from heartbeat.web.assets import Asset, Assets
@@ -13,7 +14,7 @@ from heartbeat.web.guard import Guard, add_headers
 from heartbeat.web.hub import Hub
 from heartbeat.web.live import Live
 from heartbeat.web.pages import Pages
-from heartbeat.web.problems import answer, problems
+from heartbeat.web.problems import NoRubbish, answer, problems
 from heartbeat.web.sources import WebSources
 
 
@@ -43,6 +44,8 @@ def install(web_app: web.Application, sources: WebSources) -> None:
     async def stop(_: web.Application) -> None:
         await live.stop()
 
+    if not any(isinstance(each, NoRubbish) for each in server_logger.filters):
+        server_logger.addFilter(NoRubbish())
     web_app.middlewares.append(problems)
     web_app.middlewares.append(Guard(sources.settings.web_host).middleware())
     web_app.on_response_prepare.append(add_headers)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,21 @@ def body(reason: str, hint: str = "", **more: Any) -> bytes:
 def problem(kind: type[web.HTTPException], reason: str, hint: str = "", **more: Any) -> web.HTTPException:
     """An error to raise: `kind` gives the status, `more` goes beside reason and hint."""
     return kind(text=body(reason, hint, **more).decode(), content_type="application/json")
+
+
+class NoRubbish(logging.Filter):
+    """Lets go of what aiohttp logs as an error when something arrives that is no HTTP: that is the sender's trouble.
+
+    It is answered (400, in plain text, since there is no request yet) and logged for whoever looks for it: at DEBUG.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is to be logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        if record.levelno < logging.ERROR or not isinstance(error, HttpProcessingError):
+            return True
+        logger.debug("what is no HTTP was refused: %s", str(error.message).splitlines()[:1])
+        return False
 
 
 @web.middleware

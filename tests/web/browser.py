@@ -19,6 +19,10 @@ needs_browser = pytest.mark.skipif(
     PATH is None and not os.environ.get("CI"), reason="there is no chromium; install it, or name one by CHROMIUM"
 )
 
+TOTAL = '.card[data-task="aurora"] [data-count="total"]'
+LOST = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+"""What the browser says when the server goes away."""
+
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
@@ -41,7 +45,7 @@ async def opened(browser: Browser, url: str, *, tolerate: tuple[str, ...] = (), 
     page = await window.new_page()
 
     def complain(kind: str, text: str) -> None:
-        if not any(part in text for part in tolerate):
+        if not any(part in text for part in (*tolerate, "willReadFrequently")):  # that is how tests look at the line
             complaints.append(f"{kind}: {text}")
 
     page.on("console", lambda message: complain(message.type, message.text))
@@ -49,12 +53,12 @@ async def opened(browser: Browser, url: str, *, tolerate: tuple[str, ...] = (), 
     try:
         await page.goto(url)
         yield page
-        assert complaints == []
+        assert complaints == [], complaints
     finally:
         await window.close()
 
 
-async def eventually(check: Callable[[], Awaitable[object]], *, timeout_s: float = 30.0) -> None:
+async def eventually(check: Callable[[], Awaitable[object]], *, timeout_s: float = 60.0) -> None:
     """Ask again until it holds."""
     last: object = None
     try:
@@ -76,11 +80,57 @@ async def number(page: Page, selector: str) -> float:
     return float(shown) if shown not in ("", "–") else float("nan")
 
 
+async def shows(page: Page, selector: str, wanted: float) -> bool:
+    """Whether the text of the first element is this number now."""
+    return await page.locator(selector).count() > 0 and await number(page, selector) == wanted
+
+
+async def says(page: Page, selector: str, wanted: str) -> bool:
+    """Whether this is the text of the first element now."""
+    return await text(page, selector) == wanted
+
+
+async def counts(page: Page, selector: str, wanted: int) -> bool:
+    """Whether there are so many elements now."""
+    return await page.locator(selector).count() == wanted
+
+
+async def holds(page: Page, expression: str) -> None:
+    """Wait until it is true in the page."""
+    await eventually(lambda: page.evaluate(expression))
+
+
+def card(task: str, selector: str = "") -> str:
+    """A selector within a task's card."""
+    return f'.card[data-task="{task}"] {selector}'.strip()
+
+
+async def settled(page: Page, task: str = "aurora") -> None:
+    """Wait until the page is live, and shows of a task what the server has to tell."""
+    await eventually(lambda: page.locator('#connection[data-state="live"]').count())
+    await eventually(lambda: page.locator(card(task) + '[aria-busy="false"]').count())
+
+
+async def loaded(page: Page, task: str = "aurora") -> None:
+    """Wait until the page is live and shows the task's posts, its figures and its chart as they are."""
+    await settled(page, task)
+    await eventually(lambda: page.locator(card(task, ".post")).count())
+    await eventually(lambda: page.locator(card(task, ".language .share")).count())
+    await eventually(lambda: page.locator(card(task, ".plot .bars path")).count())
+    drawn = """task => {
+        const card = document.querySelector(`.card[data-task="${task}"]`);
+        const sum = card.querySelector('.plot').data.reduce((all, { y }) => all + y.reduce((a, b) => a + b, 0), 0);
+        return sum === Number(card.querySelector('[data-count="total"]').textContent.replace(/\\D/g, ''));
+    }"""
+    await eventually(lambda: page.evaluate(drawn, task))
+
+
 async def table(page: Page, task: str, kind: str) -> list[list[str]]:
     """The body of a chart's table, which is opened if it is not."""
-    twin = page.locator(f'.card[data-task="{task}"] .twin[data-twin="{kind}"]')
+    twin = page.locator(card(task, f'.twin[data-twin="{kind}"]'))
     if await twin.get_attribute("open") is None:
         await twin.locator("summary").click()
+    await eventually(lambda: twin.locator("tbody tr").count())
     rows: list[list[str]] = await twin.locator("table").evaluate(
         "table => [...table.tBodies[0]?.rows ?? []].map(row => [...row.cells].map(cell => cell.textContent))"
     )

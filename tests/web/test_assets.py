@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task, parse
@@ -49,6 +50,23 @@ async def test_files_are_kept_for_ever_under_addresses_that_name_them() -> None:
         for nothing in ("/static/x/nope.js", "/static/x/../install.py", "/static/x/%2e%2e%2finstall.py", "/static/"):
             async with session.get(served.url + nothing) as response:
                 assert response.status == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "compressed"),
+    [
+        ("gzip", True), ("GZIP;q=0.5, br", True), ("*", True), ("gzip;q=0", False), ("gzip; q=0.0, *", False),
+        ("*;q=0", False), ("br", False), ("gzip;q=x", False), ("", False),
+    ],
+)  # fmt: skip
+async def test_whoever_does_not_take_gzip_gets_none(accepted: str, compressed: bool) -> None:
+    world = World(FakeClock(), some_tasks("aurora"), Settings.model_validate({}))
+    async with (
+        Serving(world) as served,
+        aiohttp.ClientSession(auto_decompress=False) as session,
+        session.get(served.url + "/static/x/pulse.css", headers={"Accept-Encoding": accepted}) as response,
+    ):
+        assert (response.headers.get("Content-Encoding") == "gzip") is compressed
 
 
 async def test_plotly_is_compressed_once_and_its_own_styles_are_named_by_hash() -> None:

@@ -152,6 +152,22 @@ async def test_only_the_wanted_tasks_come(world: World) -> None:
         assert (await reader.next("window"))[1]["task"] == "tram"
 
 
+async def test_a_task_that_may_yet_come_can_be_waited_for(world: World) -> None:
+    async with Serving(world) as served, Reader(served, query="?task=yet-to-come") as reader:
+        await reader.next("hello")
+        world.say("aurora", NOW_MS)
+        world.say("yet-to-come", NOW_MS)
+        world.publish()
+        assert (await reader.next("window"))[1]["task"] == "yet-to-come"
+
+
+async def test_an_empty_task_chooses_nothing(world: World) -> None:
+    async with Serving(world) as served, Reader(served, query="?task=") as reader:
+        await reader.next("hello")
+        world.say("aurora", NOW_MS)
+        assert (await reader.next("post"))[1]["task"] == "aurora"
+
+
 async def test_silence_is_broken_by_a_comment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "COMMENT_S", 0.05)
     monkeypatch.setattr(events, "LOOK_S", 0.02)

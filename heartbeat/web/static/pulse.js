@@ -2,9 +2,18 @@
 
 import { Bar } from "./bar.js";
 import { Card } from "./card.js";
-import { readPalette } from "./heartline.js";
-import { Stream, get } from "./stream.js";
-import { make, rate } from "./words.js";
+import { History } from "./history.js";
+import { readPalette } from "./ink.js";
+import { Memory } from "./memory.js";
+import { Stream } from "./stream.js";
+import { rate } from "./words.js";
+
+const OPEN_AT_FIRST = 3;
+const FRAME_MS = 33;
+const KEPT_MS = 7_200_000;
+const RELOAD_MS = 300_000;
+const ANNOUNCE_MS = 60_000;
+const HELD_MOST = 5_000;
 
 const root = document.documentElement;
 const sizes = JSON.parse(root.dataset.sizes);
@@ -13,30 +22,31 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const bar = new Bar();
 const cards = new Map();
-const OPEN_AT_FIRST = 3;
-const FRAME_MS = 33;
-const POSTS = 30;
-const YOUNG_MS = 3_600_000; // as far back the pulse's windows are read, to see where a young task begins
-const RELOAD_MS = 300_000;
-const ANNOUNCE_MS = 60_000;
+const memory = new Memory();
+const minutes = () => Number(document.querySelector('input[name="range"]:checked').value);
 
 let skew = 0; // the server's clock less ours
-let paused = null; // the moment that is shown while paused
-let helloAt = 0; // when the server last told us that it knows nothing of our past
-let rangeMs = 60_000 * Number(document.querySelector('input[name="range"]:checked').value);
+let lost = null; // when something was heard last, while the connection is lost
+let heardFrom = Infinity; // the server's time since which events have come without a gap
+let held = []; // events that came while paused
 
-const now = () => paused ?? Date.now() + skew;
-const remembered = JSON.parse(localStorage.getItem("open") ?? "{}");
+const page = {
+  bar, cards, cardOf, render,
+  rangeMs: 60_000 * minutes(),
+  paused: null, // the moment that is shown while paused
+  now: () => page.paused ?? lost ?? Date.now() + skew,
+};
+const history = new History(page);
 
 function adopt(element, name) {
   const card = new Card(element, name, sizes);
   cards.set(name, card);
-  card.open = remembered[name] ?? cards.size <= OPEN_AT_FIRST;
+  card.store.heard(heardFrom);
+  card.open = memory.get(name) ?? cards.size <= OPEN_AT_FIRST;
   card.fold.addEventListener("click", () => {
     card.open = !card.open;
-    remembered[name] = card.open;
-    localStorage.setItem("open", JSON.stringify(remembered));
-    if (card.open) load(card);
+    memory.set(name, card.open);
+    if (card.open) history.one(card);
     render();
   });
   return card;
@@ -52,82 +62,33 @@ function cardOf(name) {
   return card;
 }
 
-async function loadTasks() {
-  const { tasks } = await get("/api/tasks");
-  for (const task of tasks) cardOf(task.name).store.describe(task);
-  return tasks;
-}
-
 // A task that nobody told us of speaks: ask who it is, once for all that come together.
 let scheduled = null;
 function scheduleTasks() {
   scheduled ??= setTimeout(async () => {
     scheduled = null;
-    await loadTasks().catch(() => {});
+    await history.tasks().catch(() => {});
+    for (const card of cards.values()) if (!card.loaded) history.one(card);
     render();
   }, 1000);
 }
 
-const loadedFor = (card, { pulse, range }) => `${pulse.size} ${range.size} ${card.open}`;
-
-// Read what lies in view from history; events go on arriving meanwhile and win where they are newer.
-async function load(card) {
-  const views = card.views(now(), rangeMs);
-  if (!views) return;
-  const askedAt = performance.now();
-  const name = card.store.name;
-  const ask = (view, by) => get("/api/windows", {
-    task: name, size: view.size, from: Math.floor(view.from), to: Math.ceil(view.to) + 1000 * view.size, by,
-  });
-  const { pulse, range } = views;
-  const jobs = [];
-  const step = 1000 * pulse.size;
-  if (range.size !== pulse.size || range.from > pulse.from || !card.open) {
-    const reach = pulse.live ? Math.min(pulse.from, now() - YOUNG_MS) : pulse.from;
-    const from = Math.floor((reach - step) / step) * step;
-    jobs.push(ask({ ...pulse, from }, "all").then((got) => {
-      card.store.replace(pulse.size, from, got.windows, null, askedAt, helloAt);
-      card.store.reached = from;
-    }));
-  }
-  if (card.open) {
-    jobs.push(Promise.all([ask(range, "all"), ask(range, "lang")]).then(([all, lang]) =>
-      card.store.replace(range.size, range.from, all.windows, lang.windows, askedAt, helloAt)));
-    jobs.push(get("/api/posts", { task: name, limit: POSTS }).then(({ posts }) => card.store.replacePosts(posts, askedAt)));
-  }
-  card.loaded = loadedFor(card, views);
-  await Promise.all(jobs);
-}
-
-async function loadAll() {
-  try {
-    const [{ feeds }, health] = await Promise.all([get("/api/feeds"), get("/api/health"), loadTasks()]);
-    bar.replaceFeeds(feeds);
-    bar.took(health);
-    await Promise.all([...cards.values()].map(load));
-  } catch (error) {
-    clearTimeout(loadAll.timer);
-    loadAll.timer = setTimeout(loadAll, 3000);
-  }
-  render();
-}
-
 function render() {
-  if (paused !== null) return;
+  const now = page.now();
+  const how = { still: calm.matches || page.paused !== null, ready: bar.ready, lost: lost !== null };
   for (const card of cards.values()) {
-    card.render(now(), rangeMs, { still: calm.matches, ready: bar.ready });
-    const views = card.views(now(), rangeMs);
-    if (views && card.loaded && card.loaded !== loadedFor(card, views)) load(card).catch(() => {});
+    if (lost === null) history.follow(card, card.views(now, page.rangeMs));
+    card.render(now, page.rangeMs, how);
   }
 }
 
 function prune() {
   for (const card of cards.values()) {
     if (!card.store.configured) continue;
-    const views = card.views(now(), rangeMs);
+    const views = card.views(page.now(), page.rangeMs);
     for (const size of sizes) {
       const view = [views.pulse, views.range].filter((each) => each.size === size).map(({ from }) => from);
-      card.store.forget(size, Math.min(...view, now() - 2 * YOUNG_MS) - 2000 * size);
+      card.store.forget(size, Math.min(...view, page.now() - KEPT_MS) - 2000 * size);
     }
   }
 }
@@ -135,15 +96,15 @@ function prune() {
 let lastFrame = 0;
 function frame(at) {
   requestAnimationFrame(frame);
-  if (at - lastFrame < FRAME_MS || calm.matches || paused !== null) return;
+  if (at - lastFrame < FRAME_MS || calm.matches || page.paused !== null) return;
   lastFrame = at;
-  for (const card of cards.values()) if (card.line.visible) card.line.draw(now());
+  for (const card of cards.values()) if (card.line.visible) card.line.draw(page.now());
 }
 
 // Say how the mood of tasks has changed, politely and seldom.
 const told = new Map();
 function announce() {
-  if (paused !== null) return;
+  if (page.paused !== null || lost !== null) return;
   const news = [];
   for (const card of cards.values()) {
     const before = told.get(card);
@@ -162,19 +123,22 @@ for (const element of main.querySelectorAll(".card")) {
   card.store.query = element.querySelector(".query").textContent;
 }
 
-for (const choice of document.querySelectorAll('input[name="range"]')) {
-  choice.addEventListener("change", () => {
-    rangeMs = 60_000 * Number(choice.value);
-    for (const card of cards.values()) load(card).then(render, () => {});
-    render();
-  });
-}
+bar.onRange(() => {
+  page.rangeMs = 60_000 * minutes();
+  for (const card of cards.values()) history.one(card);
+  render();
+});
 
-const pause = document.getElementById("pause");
-pause.addEventListener("click", () => {
-  paused = paused === null ? now() : null;
-  pause.setAttribute("aria-pressed", String(paused !== null));
-  root.classList.toggle("paused", paused !== null);
+// Paused, the page shows one moment: what comes meanwhile waits.
+bar.onPause((pause) => {
+  page.paused = pause ? page.now() : null;
+  root.classList.toggle("paused", pause);
+  if (!pause) {
+    const [waiting, many] = [held, held.length > HELD_MOST];
+    held = [];
+    if (many) history.all();
+    else for (const each of waiting) each();
+  }
   render();
 });
 
@@ -182,7 +146,7 @@ dark.addEventListener("change", () => {
   readPalette();
   for (const card of cards.values()) {
     card.drawn = "";
-    card.line.draw(now(), true);
+    card.line.draw(page.now(), true);
   }
   render();
 });
@@ -195,38 +159,40 @@ const soon = () => {
   }, 400);
 };
 
-new Stream({
-  state: (state) => bar.connected(state),
+function take(apply) {
+  if (page.paused === null) apply();
+  else if (held.length <= HELD_MOST) held.push(apply);
+  soon();
+}
+
+const stream = new Stream({
+  state(state) {
+    if (state === "live") lost = null;
+    else if (state === "reconnecting") lost ??= Date.now() + skew - stream.silence;
+    bar.connected(state, lost);
+    render();
+  },
   hello(hello) {
-    skew = Date.parse(hello.now) - Date.now();
-    if (hello.version !== root.dataset.version && !document.getElementById("updated")) {
-      const note = make("p", "notice", "Heartbeat was updated. ");
-      note.id = "updated";
-      const again = Object.assign(make("button", "", "Load the new page"), { type: "button" });
-      again.addEventListener("click", () => location.reload());
-      note.append(again);
-      main.before(note);
-    }
-    if (!hello.resumed) {
-      helloAt = performance.now();
-      loadAll();
-    }
+    const moment = Date.parse(hello.now);
+    skew = moment - Date.now();
+    if (hello.version !== root.dataset.version) bar.updated(main);
+    if (hello.resumed) return;
+    history.helloAt = performance.now();
+    heardFrom = moment;
+    for (const card of cards.values()) card.store.heard(moment);
+    history.all();
   },
-  window(event) {
-    cardOf(event.task).store.take(event);
-    soon();
-  },
-  post(event) {
+  window: (event) => take(() => cardOf(event.task).store.take(event)),
+  post: (event) => take(() => {
     const card = cardOf(event.task);
     card.store.hear(event);
     if (event.op === "add" && !event.late) card.line.beat();
-    soon();
-  },
+  }),
   feed: (feed) => bar.feed(feed),
   health(health) {
     const recovered = bar.health && !bar.health.ready && health.ready;
     bar.took(health);
-    if (recovered) loadAll();
+    if (recovered) history.all();
   },
 });
 
@@ -235,5 +201,5 @@ render();
 requestAnimationFrame(frame);
 setInterval(render, 1000);
 setInterval(prune, 30_000);
-setInterval(loadAll, RELOAD_MS);
+setInterval(() => page.paused === null && lost === null && history.all(), RELOAD_MS);
 setInterval(announce, ANNOUNCE_MS);

@@ -21,6 +21,17 @@ export function add(into, figures) {
 export const sum = (many) => many.reduce(add, { ...EMPTY });
 export const balance = (figures) => (figures.scored ? figures.pos_mean - figures.neg_mean : null);
 
+// The balance of a window and of those before it: `many` windows in all.
+export function balanceOver(series, at, many) {
+  let scored = 0;
+  let weighed = 0;
+  for (const { all } of series.slice(Math.max(0, at - many + 1), at + 1)) {
+    scored += all.scored;
+    weighed += all.scored * (balance(all) ?? 0);
+  }
+  return scored ? weighed / scored : null;
+}
+
 // Whether a window's state is at least as new as another's: revisions only grow; while open, the later arrival wins.
 const asNew = (one, other) => one.revision >= other.revision;
 
@@ -30,6 +41,27 @@ export class TaskStore {
     this.windows = new Map();
     this.posts = [];
     this.version = 0;
+    this.heardFrom = Infinity; // from this moment on events have come without a gap
+    this.read = false; // its history has been read once
+    this.loaded = new Map(); // size: from when on its windows are known, having been read since
+  }
+
+  // Whether it is known that the task has never had a post.
+  get bare() {
+    return this.read && this.first === null && !this.posts.length;
+  }
+
+  // Events come without a gap from now on; what was missed before is unknown until it has been read.
+  heard(from) {
+    this.heardFrom = from;
+    this.loaded.clear();
+    this.version += 1;
+  }
+
+  // Since when windows of this size are known. What was replayed from a file has no other past.
+  knownFrom(size) {
+    if (!this.configured && this.loaded.has(size)) return -Infinity;
+    return this.loaded.get(size) ?? this.heardFrom;
   }
 
   describe(task) {
@@ -80,31 +112,38 @@ export class TaskStore {
     }
     for (const start of [...known.keys()]) if (start >= from) known.delete(start);
     for (const [start, window] of fresh) known.set(start, window);
+    this.read = true;
+    if (askedAt >= sinceAt) this.loaded.set(size, Math.min(from, this.loaded.get(size) ?? Infinity));
     this.version += 1;
   }
 
   // When the first post was made, if that is known to be no more than the windows at hand go back; else null.
   beginning(size) {
-    if (this.reached === undefined || this.first === null || this.first < this.reached) return null;
+    if (!this.loaded.has(size)) return this.begun ?? null;
+    this.begun = null;
+    if (this.first === null || this.first < this.loaded.get(size)) return null;
     let begin = null;
     for (const { start, all } of this.ofSize(size).values()) {
       if (all.total && (begin === null || start < begin)) begin = start;
     }
+    this.begun = begin;
     return begin;
   }
 
   forget(size, before) {
     const known = this.windows.get(size);
     for (const start of known?.keys() ?? []) if (start < before) known.delete(start);
+    if (this.loaded.get(size) < before) this.loaded.set(size, before);
   }
 
-  // Windows of [from, to), gaps filled with zeros.
+  // Windows of [from, to). Where none is there, nothing was said, unless it is `unknown`.
   series(size, from, to) {
     const step = 1000 * size;
     const known = this.ofSize(size);
+    const since = this.knownFrom(size);
     const out = [];
     for (let start = Math.ceil(from / step) * step; start < to; start += step) {
-      out.push(known.get(start) ?? { start, revision: 0, final: false, all: EMPTY, lang: {} });
+      out.push(known.get(start) ?? { start, revision: 0, final: false, all: EMPTY, lang: {}, unknown: !(start >= since) });
     }
     return out;
   }

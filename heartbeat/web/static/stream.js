@@ -1,7 +1,7 @@
 // The connection: server-sent events, and the API for what they do not repeat.
 
 const RETRY_MS = 3000;
-const SILENT_MS = 40_000;
+const SILENT_MS = 32_000;
 
 export class Stream {
   // `on` has one function for each event (hello, window, post, feed, health) and `state(name)`.
@@ -10,13 +10,18 @@ export class Stream {
     this.lastId = "";
     this.heard = performance.now();
     this.open();
-    // The server says something every 15 s; a connection that sleeps longer than twice that is dead.
+    // The server says something every 15 s; a connection that is silent longer than twice that is dead.
     setInterval(() => {
-      if (performance.now() - this.heard > SILENT_MS && this.source.readyState === EventSource.OPEN) this.again();
+      if (this.silence > SILENT_MS && this.source.readyState === EventSource.OPEN) this.again();
     }, 5000);
     addEventListener("pagehide", () => this.source.close());
     addEventListener("pageshow", (event) => event.persisted && this.again());
     addEventListener("online", () => this.source.readyState !== EventSource.OPEN && this.again());
+  }
+
+  // How long ago anything was heard.
+  get silence() {
+    return performance.now() - this.heard;
   }
 
   again() {

@@ -1,61 +1,71 @@
 // The timeline of a task: posts by label over time, stacked. Plotly is fetched when the first one comes into view.
 
-import { ALL_LABELS, GLYPHS } from "./words.js";
+import { ticks } from "./ticks.js";
+import { ALL_LABELS, GLYPHS, bothTimes, count, make } from "./words.js";
 
-let loading = null;
+const TICK_WIDTH = 76;
+const FIRST_PAUSE_MS = 5_000;
+const LONGEST_PAUSE_MS = 120_000;
+
+const script = { loading: null, pause: FIRST_PAUSE_MS, notBefore: 0 };
 
 function plotly() {
-  loading ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = document.documentElement.dataset.plotly;
-    script.async = true;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => {
-      loading = null;
-      script.remove();
-      reject(new Error("the charts' script could not be loaded"));
+  script.loading ??= new Promise((resolve, reject) => {
+    const element = document.createElement("script");
+    element.src = document.documentElement.dataset.plotly;
+    element.async = true;
+    element.onload = () => resolve(window.Plotly);
+    element.onerror = () => {
+      element.remove();
+      script.loading = null;
+      script.notBefore = performance.now() + script.pause;
+      script.pause = Math.min(2 * script.pause, LONGEST_PAUSE_MS);
+      reject(new Error("the charts' script could not be loaded; it is tried again"));
     };
-    document.head.append(script);
+    document.head.append(element);
   });
-  return loading;
+  return script.loading;
 }
 
-// Plotly takes dates as they are written: the reader's own time.
-function local(ms) {
-  return new Date(ms - 60_000 * new Date(ms).getTimezoneOffset()).toISOString().slice(0, 19).replace("T", " ");
-}
+const colour = (style, name) => style.getPropertyValue(`--${name}`).trim();
 
-function layout(style, from, to, most) {
-  const ink = style.getPropertyValue("--muted").trim();
-  const line = style.getPropertyValue("--line").trim();
+function layout(style, { from, to, most, width }) {
+  const line = colour(style, "line");
   const axis = { fixedrange: true, zeroline: false, linecolor: line, tickcolor: line, gridcolor: line };
+  const { values, texts } = ticks(from, to, Math.max(2, Math.floor(width / TICK_WIDTH)));
   return {
     barmode: "stack",
-    bargap: 0.12,
+    bargap: 0,
     showlegend: false,
-    margin: { l: 38, r: 6, t: 6, b: 26 },
+    margin: { l: 38, r: 16, t: 6, b: 40 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: style.fontFamily, size: 11, color: ink },
-    hovermode: "x unified",
+    font: { family: style.fontFamily, size: 11, color: colour(style, "muted") },
+    hovermode: "x",
+    hoverdistance: -1,
     dragmode: false,
-    hoverlabel: { bgcolor: style.getPropertyValue("--card").trim(), bordercolor: line, font: { color: ink } },
-    xaxis: { ...axis, type: "date", range: [local(from), local(to)], showgrid: false, nticks: 6, hoverformat: "%-d %b %H:%M:%S" },
+    xaxis: { ...axis, type: "linear", range: [from, to], showgrid: false, tickmode: "array", tickvals: values, ticktext: texts },
     yaxis: { ...axis, range: [0, Math.max(4, most * 1.06)], nticks: 5, tickformat: ",~d", automargin: true },
   };
 }
 
 export class Timeline {
-  constructor(place) {
-    this.place = place;
-    this.width = 0;
+  constructor(place, tip) {
+    Object.assign(this, { place, tip, width: 0, height: 0 });
     new IntersectionObserver(([entry]) => {
       this.visible = entry.isIntersecting;
       if (this.visible) this.draw();
     }, { rootMargin: "200px" }).observe(place);
     new ResizeObserver(() => {
-      if (this.drawn && place.clientWidth && place.clientWidth !== this.width) this.draw();
+      const { clientWidth: width, clientHeight: height } = place;
+      if (this.drawn && width && (width !== this.width || height !== this.height)) this.draw();
     }).observe(place);
+    // Plotly may tell of what was pointed at when the pointer has gone. (A tap is a mouse, too, until the next one.)
+    place.addEventListener("mouseenter", () => { this.pointed = true; });
+    place.addEventListener("mouseleave", () => {
+      this.pointed = false;
+      this.read(null);
+    });
   }
 
   set(series, size, from, to) {
@@ -66,20 +76,31 @@ export class Timeline {
 
   traces(style) {
     const step = 1000 * this.size;
-    const x = this.series.map(({ start }) => local(start + step / 2));
-    return ALL_LABELS.map((label) => ({
-      type: "bar",
-      name: `${GLYPHS[label]} ${label}`,
-      x,
-      y: this.series.map(({ all }) => all[label]),
-      width: step * 0.86,
-      marker: { color: style.getPropertyValue(`--${label}`).trim(), line: { width: 0 } },
-      hovertemplate: "%{y}",
-    }));
+    const x = this.series.map(({ start }) => start + step / 2);
+    const wide = (this.width * step) / (this.to - this.from);
+    const card = colour(style, "card");
+    return ALL_LABELS.map((label) => {
+      const y = this.series.map(({ all }) => all[label]);
+      const ink = colour(style, label);
+      const pattern = { shape: "/", size: 5, solidity: 0.45, fgcolor: ink, bgcolor: card };
+      return {
+        type: "bar",
+        name: `${GLYPHS[label]} ${label}`,
+        x,
+        y,
+        width: step * (wide > 8 ? 0.9 : 1),
+        marker: {
+          color: ink,
+          line: { color: card, width: y.map((n) => (n ? (wide > 4 ? 1 : 0.5) : 0)) },
+          ...(label === "unscored" ? { pattern } : {}),
+        },
+        hoverinfo: "none",
+      };
+    });
   }
 
   async draw() {
-    if (!this.series || (!this.drawn && this.most === 0)) return;
+    if (!this.series || (!this.drawn && this.most === 0) || performance.now() < script.notBefore) return;
     if (this.busy) {
       this.again = true;
       return;
@@ -88,14 +109,16 @@ export class Timeline {
     try {
       const Plotly = await plotly();
       const style = getComputedStyle(this.place);
-      this.width = this.place.clientWidth;
-      if (!this.width) return;
+      const { clientWidth: width, clientHeight: height } = this.place;
+      if (!width) return;
+      Object.assign(this, { width, height });
       if (!this.drawn) this.place.replaceChildren();
-      const sized = { ...layout(style, this.from, this.to, this.most), width: this.width, height: this.place.clientHeight };
+      const sized = { ...layout(style, this), width, height };
       await Plotly.react(this.place, this.traces(style), sized, { displayModeBar: false, responsive: false });
+      if (!this.drawn) this.place.on("plotly_hover", ({ points }) => this.pointed && this.read(points[0]));
       this.drawn = true;
     } catch (error) {
-      if (!this.drawn) this.place.replaceChildren(Object.assign(document.createElement("p"), { className: "empty", textContent: error.message }));
+      if (!this.drawn) this.place.replaceChildren(make("p", "failure", error.message));
     } finally {
       this.busy = false;
       if (this.again) {
@@ -103,5 +126,25 @@ export class Timeline {
         requestAnimationFrame(() => this.draw());
       }
     }
+  }
+
+  // What stands under the pointer, in words: when, in the reader's zone and in UTC, and how many of each label.
+  read(point) {
+    const window = point && this.series.find(({ start }) => start + 500 * this.size === point.x);
+    this.tip.hidden = !window;
+    if (!window) return;
+    const [local, inUtc] = bothTimes(window.start, window.start + 1000 * this.size);
+    const list = make("ul");
+    for (const label of [...ALL_LABELS].reverse()) {
+      const row = make("li");
+      row.dataset.label = label;
+      row.append(make("span", "glyph", GLYPHS[label]), make("span", "", label), make("span", "number", count(window.all[label])));
+      list.append(row);
+    }
+    this.tip.replaceChildren(make("p", "when", local), make("p", "utc", inUtc), list);
+    const place = point.xaxis.d2p(point.x) + point.xaxis._offset;
+    const right = place > this.width / 2;
+    this.tip.style.left = right ? "" : `${place + 14}px`;
+    this.tip.style.right = right ? `${this.width - place + 14}px` : "";
   }
 }

@@ -11,8 +11,10 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const clockSeconds = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });
+const dayShort = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
 const names = new Intl.DisplayNames(["en"], { type: "language" });
+const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
 export const count = (n) => (n >= 100_000 ? compact.format(n) : whole.format(n));
 export const rate = (n) => (n >= 100 ? count(n) : tenth.format(n));
@@ -20,7 +22,16 @@ export const percent = (share) => `${whole.format(100 * share)} %`;
 export const signed = (n) => (n === null ? "" : `${n < 0 ? "−" : "+"}${Math.abs(n).toFixed(2)}`);
 export const time = (ms, seconds = true) => (seconds ? clockSeconds : clock).format(ms);
 export const dateTime = (ms, seconds = false) => `${day.format(ms)}, ${time(ms, seconds)}`;
+export const date = (ms) => dayShort.format(ms);
 export const utc = (ms) => `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+export const timeUtc = (ms) => utc(ms).slice(11);
+
+// From one moment to another, in the reader's zone and in UTC.
+export function bothTimes(start, end) {
+  const last = day.format(start) === day.format(end) ? time(end) : dateTime(end, true);
+  const lastUtc = utc(start).slice(0, 10) === utc(end).slice(0, 10) ? timeUtc(end) : utc(end);
+  return [`${dateTime(start, true)} – ${last}`, `${utc(start).slice(0, 19)} – ${lastUtc}`];
+}
 
 export function ago(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
@@ -66,8 +77,26 @@ export function confidence(post) {
   return { positive: post.pos, neutral: post.neu, negative: post.neg }[post.label] ?? null;
 }
 
+// The first characters of a text, as people count them; `cut` says that the end of the text is already missing.
+export function shorten(text, longest, cut = false) {
+  const most = 6 * longest; // one character may consist of any number of code units
+  if (text.length > most) return shorten(text.slice(0, most), longest, true);
+  let at = 0;
+  let last = 0;
+  for (const { index } of graphemes.segment(text)) {
+    if (at === longest) return `${text.slice(0, index).trimEnd()}…`;
+    at += 1;
+    last = index;
+  }
+  return cut ? `${text.slice(0, last).trimEnd()}…` : text;
+}
+
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+export function setTitle(element, title) {
+  if (element.title !== title) element.title = title;
 }
 
 export function setAttribute(element, name, value) {

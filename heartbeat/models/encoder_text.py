@@ -44,11 +44,11 @@ _COLOURS: Final = ("white ", "black ", "heavy ")
 
 
 def normalise(text: str, *, spell_emoji: bool = True) -> str:
-    """A text as encoders read it: `@user` for each mention, `http` for each link, plain signs for escaped ones.
+    r"""A text as encoders read it: `@user` for each mention, `http` for each link, plain signs for escaped ones.
 
     Mentions are `@name`, `@name@host` and `@name.host.tld` not preceded by a letter (so no mail addresses); links
     begin with a scheme, `www.`, `t.co/` or `pic.twitter.com/`. Signs next to them stay. HTML entities and the
-    `\\u2019` that collections leave in texts become the signs that they stand for, letters repeated more than three
+    `\u2019` that collections leave in texts become the signs that they stand for, letters repeated more than three
     times are cut to three, blanks are made single. With `spell_emoji`, an emoji becomes its name in words, a run of the
     same one a single name, for tokenizers that do not know emoji.
 

@@ -18,7 +18,8 @@
     ├── ModelError
     │   ├── ModelDamaged       a file's checksum is not the one in model.yaml
     │   ├── ModelMissing       no such model or version in the catalogue
-    │   └── ModelUnfit         the model's files or labels do not fit what it is to be used for
+    │   ├── ModelUnfit         the model's files or labels do not fit what it is to be used for
+    │   └── ExportFailed       a model could not be made one of the catalogue's (`models.export.errors`)
     ├── FeedError
     │   ├── BadPost            one item of a feed is rubbish: it goes to dead letters, the feed goes on
     │   ├── FeedConflict       a replay and a live feed, or two replays, want the same task

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
 
     language_model: str = Field("language", description="the model that finds the language: NAME or NAME/VERSION")
     hint_below: float = Field(0.6, ge=0, le=1, description="a feed's own word on the language decides below this")
-    sentiment_model: str = Field("sentiment-fast", description="the model that scores: NAME or NAME/VERSION")
+    sentiment_model: str = Field("sentiment", description="the model that scores: NAME or NAME/VERSION")
     sentiment_fast_model: str = Field(
         "sentiment-fast", description="scores languages that the other does not know, and live posts while it is behind"
     )

@@ -139,6 +139,8 @@ def _set(text: str, keys: tuple[str, ...], value: str, path: Path) -> str:
         node = found
         if depth + 1 < len(keys) and _is_nothing(node):
             return _put(text, node, f"{{{_scalar(keys[-1])}: {_scalar(value)}}}")
+    if not isinstance(node, yaml.ScalarNode):
+        return text  # a person wrote a list or mapping there: it is not thrown away
     return _put(text, node, _scalar(value))
 
 

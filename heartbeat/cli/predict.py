@@ -62,7 +62,8 @@ def _with_language_model(settings: Settings, model: str | None) -> Settings:
 def _with_sentiment_model(settings: Settings, model: str | None) -> Settings:
     if model is None:
         return settings
-    return settings.model_copy(update={"sentiment_model": model, "sentiment_by_lang": {}, "sentiment_by_task": {}})
+    alone = {"sentiment_fast_model": "none", "sentiment_by_lang": {}, "sentiment_by_task": {}}
+    return settings.model_copy(update={"sentiment_model": model, **alone})
 
 
 def _languages(settings: Settings) -> tuple[Judge, Close]:

@@ -138,8 +138,8 @@ def test_nothing_else_changes(tmp_path_factory: pytest.TempPathFactory, text: st
     try:
         change(path, tuple(keys), value, lambda _: None)
     except ConfigError:
-        # The value is no mapping, and a person wrote it: it is not thrown away.
-        assert len(keys) == 2 and keys[0] in before and not isinstance(before[keys[0]], dict)
+        # A person wrote a mapping where a value is to be, or the other way round: it is not thrown away.
+        assert keys[0] in before and (len(keys) == 2) is not isinstance(before[keys[0]], dict)
         assert path.read_text() == text
         return
     after = configfile.read(path).values

@@ -27,6 +27,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_model(tmp_path, name="gloomy", graph=graph_bytes({}, (2, 0, 0)), languages=["de", "en", "tr"])
     write_model(tmp_path, name="sure", kind="language", graph=graph_bytes({"d": (9, 0, 0, 0)}, (0, 0, 0, 0)))
     monkeypatch.setenv("HEARTBEAT_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("HEARTBEAT_SENTIMENT_MODEL", "sentiment-fast")
     return tmp_path
 
 
@@ -72,6 +73,9 @@ def test_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTBEAT_SENTIMENT_BY_LANG", '{"en": "none"}')
     found = answers(run("sentiment", "--model", "gloomy/1", given=b"ee+++\nttt+++\n"))
     assert [(answer["label"], answer["model"]) for answer in found] == [("negative", "gloomy/1")] * 2
+    monkeypatch.delenv("HEARTBEAT_SENTIMENT_BY_LANG")
+    (alone,) = answers(run("sentiment", "--model", "sentiment-fast", given=b"ttt+++\n"))
+    assert alone["unscored_reason"] == "no model for language tr", "no other model steps in"
 
 
 @pytest.mark.usefixtures("models")

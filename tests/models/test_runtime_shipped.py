@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from heartbeat.models import load_models
 from heartbeat.models.batching import Limits
 from heartbeat.models.catalogue import Catalogue
+from heartbeat.models.encoder import EncoderModel
 from heartbeat.models.ngram import NgramModel
+from heartbeat.settings import Settings
 from tests.models.tiny_models import settings_with
 
 SHIPPED = Path(__file__).parents[2] / "onnx_models"
@@ -34,7 +36,11 @@ def posts(count: int, seed: int) -> list[str]:
     return [" ".join(pick.choices(words, k=min(int(4 * pick.paretovariate(1.3)), 400))) for _ in range(count)]
 
 
-@pytest.fixture(scope="module", params=[entry.reference for entry in CATALOGUE.list()])
+NGRAMS = [entry.reference for entry in CATALOGUE.list() if entry.card.family == "ngram"]
+ENCODERS = [entry.reference for entry in CATALOGUE.list() if entry.card.family == "encoder"]
+
+
+@pytest.fixture(scope="module", params=NGRAMS)
 def model(request: pytest.FixtureRequest) -> Iterator[NgramModel]:
     entry = CATALOGUE.find(request.param)
     loaded = NgramModel.load(entry, kind=entry.card.kind)
@@ -43,10 +49,26 @@ def model(request: pytest.FixtureRequest) -> Iterator[NgramModel]:
 
 
 def test_the_models_that_the_settings_name_are_shipped() -> None:
-    identifier, scorer = load_models(settings_with(SHIPPED))
+    identifier, scorer = load_models(
+        settings_with(SHIPPED, sentiment_model=Settings.model_fields["sentiment_model"].default)
+    )
     assert identifier.model.startswith("language/")
-    for lang in ("en", "de", "tr"):
-        assert (scorer.model_for("any", lang) or "").startswith("sentiment-fast/")
+    chosen = {lang: (scorer.model_for("any", lang) or "").partition("/")[0] for lang in ("en", "de", "tr", "kk")}
+    assert chosen == {"en": "sentiment", "de": "sentiment-fast", "tr": "sentiment-fast", "kk": ""}
+    assert (scorer.fast_model_for("any", "en") or "").startswith("sentiment-fast/")
+
+
+@pytest.mark.parametrize("reference", ENCODERS)
+async def test_a_post_has_the_same_score_alone_and_among_others(reference: str) -> None:
+    model = EncoderModel.load(CATALOGUE.find(reference), lanes=2)
+    texts = model.prepare(posts(150, seed=6))
+    together, _ = await model.judge(texts)
+    some, _ = await model.judge(texts[::-3])
+    assert np.array_equal(some, together[::-3])
+    alone = np.concatenate([(await model.judge([text])).rows for text in texts[:40]])
+    assert np.array_equal(alone, together[:40])
+    assert together.sum(axis=1) == pytest.approx(np.ones(len(texts)), abs=1e-5)
+    await model.close()
 
 
 def test_a_score_depends_on_no_neighbour_and_no_padding(model: NgramModel) -> None:

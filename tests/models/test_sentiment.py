@@ -32,7 +32,7 @@ def make(tmp_path: Path) -> Make:
     write_model(tmp_path, name="everything", languages=["de", "en", "tr"])
 
     def made(**values: Any) -> ConfiguredScorer:
-        return load_scorer(settings_with(tmp_path, **{"sentiment_model": "sentiment-fast", **values}))
+        return load_scorer(settings_with(tmp_path, **values))
 
     return made
 

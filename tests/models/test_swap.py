@@ -56,7 +56,8 @@ class World:
         self.swap = ModelSwap(self.models, self.board, samples=SAMPLES, took_over=self.followed.append)
 
     def write(self, **settings: Any) -> None:
-        text = yaml.safe_dump({"models_dir": str(self.models_dir), **settings})
+        usual = {"models_dir": str(self.models_dir), "sentiment_model": "sentiment-fast"}
+        text = yaml.safe_dump({**usual, **settings})
         part = self.config_dir / "part"
         part.write_text(text)
         part.replace(self.config_dir / "heartbeat.yaml")
@@ -432,7 +433,7 @@ async def test_a_change_between_the_start_and_the_first_look_is_seen(make: Make)
 async def test_a_file_that_is_wrong_is_said_to_be(make: Make) -> None:
     world = make()
     outcome = await world.follow(sentiment_modle="x")
-    assert "heartbeat.yaml:2: sentiment_modle: is no setting" in outcome.refused
+    assert "heartbeat.yaml:3: sentiment_modle: is no setting" in outcome.refused
     assert "correct the file" in world.board.get(PART).remedy  # type: ignore[union-attr]
     await world.follow()
     assert world.board.get(PART).state is State.OK  # type: ignore[union-attr]

@@ -165,5 +165,5 @@ def write_encoder(models_dir: Path, *, name: str = "encoder", tokenizer: str | N
 
 
 def settings_with(models_dir: Path, **values: Any) -> Settings:
-    """The defaults, but for the models' folder and what is given."""
-    return Settings(**{"models_dir": models_dir, **values})
+    """The defaults, but for the models' folder, the n-gram model as the usual one, and what is given."""
+    return Settings(**{"models_dir": models_dir, "sentiment_model": "sentiment-fast", **values})

@@ -16,9 +16,8 @@ from tests.proof.material import FAST, TASK
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours, without what the person who runs the tests has set; with the fast models, unless `more` says otherwise."""
-    bare = {key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}
-    return {**bare, "HEARTBEAT_SENTIMENT_MODEL": FAST, **more}
+    """Ours, without anything that the person who runs the tests has set."""
+    return {**{key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}, **more}
 
 
 def replay(
@@ -30,7 +29,7 @@ def replay(
     more = {"HEARTBEAT_FAULTS": faults} if faults else {}
     return subprocess.Popen(
         command,
-        env=environment(**more, **settings),
+        env=environment(**{"HEARTBEAT_SENTIMENT_MODEL": FAST, **more, **settings}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -43,7 +42,7 @@ def worker(data_dir: Path, *, faults: str = "") -> subprocess.Popen[bytes]:
     with (data_dir.parent / "worker.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "heartbeat.testing.faults", "worker", "--data-dir", str(data_dir)],
-            env=environment(HEARTBEAT_WEB_PORT=str(free_port()), **more),
+            env=environment(HEARTBEAT_WEB_PORT=str(free_port()), HEARTBEAT_SENTIMENT_MODEL=FAST, **more),
             stdout=log,
             stderr=log,
             start_new_session=True,

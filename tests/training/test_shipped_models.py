@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from heartbeat.models.catalogue import Catalogue, Entry
+from heartbeat.models.encoder import EncoderModel
 from heartbeat.models.text import prepare
 from heartbeat.training import data, language, language_sets, sentiment_fast
 from heartbeat.training.package import Classifier
@@ -85,6 +88,38 @@ def test_plain_moods_are_told(mood: Asked) -> None:
 
 def test_nothing_to_read_is_neutral(mood: Asked) -> None:
     assert mood(["", "  "]) == [("neutral", 1.0)] * 2
+
+
+async def test_plain_moods_of_english_posts_are_told_in_the_order_of_their_words() -> None:
+    model = EncoderModel.load(Catalogue(ROOT / "onnx_models").find("sentiment"))
+    said = {
+        "I love this phone so much, best thing I ever bought": "positive",
+        "Not bad at all, actually quite nice": "positive",
+        "@someone thank you!! https://t.co/x made my day 😍": "positive",
+        "This is the worst service I have ever had": "negative",
+        "It is not good, I want my money back 😡": "negative",
+        "my flight was cancelled AGAIN, so angry": "negative",
+        "The meeting is at noon in room 4": "neutral",
+        "New version 2.1 is out, see the release notes": "neutral",
+    }
+    rows, _ = await model.judge(model.prepare(list(said)))
+    found = [model.card.labels[row.argmax()] for row in rows]
+    wrong = [(text, label) for text, label in zip(said, found, strict=True) if said[text] != label]
+    assert len(wrong) <= 1, wrong
+    await model.close()
+
+
+@with_data
+async def test_the_encoder_keeps_its_figures_on_tweets_that_it_never_saw() -> None:
+    model = EncoderModel.load(Catalogue(ROOT / "onnx_models").find("sentiment"), lanes=2)
+    with lzma.open(DATA / "sentiment" / "tweeteval_val.tsv.xz", "rt", encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t", 1) for line in file][:600]
+    answers, _ = await model.judge(model.prepare([text for _, text in rows]))
+    labels = np.array([int(label) for label, _ in rows])
+    order = [model.card.labels.index(name) for name in ("negative", "neutral", "positive")]
+    right = answers[:, order].argmax(axis=1) == labels
+    assert np.mean([right[labels == label].mean() for label in range(3)]) >= 0.72
+    await model.close()
 
 
 @with_data

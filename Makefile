@@ -115,8 +115,8 @@ lock: $(VENV)/.dev ## resolve the dependencies again into deploy/*.lock
 	    --python-version 3.11 --extra export pyproject.toml -o deploy/requirements-export.lock
 
 .PHONY: clean
-clean: ## remove .venv and caches (never your data)
-	@rm -rf $(VENV) .venv-export .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+clean: ## remove both environments and caches (never your data, nor a training under way)
+	@rm -rf $(VENV) .venv-export .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build/lib build/bdist* *.egg-info
 
 .PHONY: smoke
 smoke: $(VENV)/.run ## `make run` as a newcomer would: start, see a post counted, stop

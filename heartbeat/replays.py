@@ -129,7 +129,7 @@ class Replay:
                 closing.cancel()
             yield await self._end(runner, was_through)
         finally:
-            await self._feeds.stop_one(self._feed.name)
+            await self._feeds.leave(self._feed.name)
 
     async def _end(self, runner: FeedRunner, was_through: bool) -> ReplayProgress:
         cursor, progress = standing(self._log, self._feed.name).cursor, self._progress(runner, "through")

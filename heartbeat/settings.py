@@ -204,5 +204,5 @@ def load(config_dir: Path | None = None) -> Settings:
         raise ConfigError(problem, key=f"{PREFIX}{named[1]}".upper() if named else None) from error
 
 
-_READ_ELSEWHERE = {"faults", "web_token", "influx_url", "influx_org", "influx_bucket", "influx_token"}
-"""Variables that are no settings: secrets, and what only tests use."""
+_READ_ELSEWHERE = {"faults"}
+"""Variables that are no settings: what only tests use."""

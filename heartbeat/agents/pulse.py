@@ -218,3 +218,5 @@ class _LatePosts:
         self.posts.append((Late._make(post[:-2]), post.late))
         if post.op == "add":
             self.counts[post.task] = self.counts.get(post.task, 0) + 1
+        elif post.late:
+            self.counts[post.task] = self.counts.get(post.task, 0) - 1

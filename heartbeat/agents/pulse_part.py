@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from heartbeat.agents.scored import REPLAY
 from heartbeat.engine.agent import Table
 from heartbeat.engine.tables import MemoryTable, TableCodec
 from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Heartbeat
@@ -211,13 +212,21 @@ class PulsePart:
         """Tasks whose windows have waited long enough, whatever their feeds do: (task, up to where).
 
         Where no feed is left the wait is short, but longer than a block: nothing is sealed that lies ahead, for another
-        feed may take the task over.
+        feed may take the task over. A replay that rests goes on where it was, whenever that is: its task waits.
         """
         waited = self.schedule.waited(now_ms - longest_ms)
         deserted = [task for task in self.schedule.tasks() if self.is_deserted(task)]
         if deserted:
             shorter_ms = min(longest_ms, self._lateness_ms + self._layout.block_ms)
             waited += self.schedule.waited(now_ms - shorter_ms, deserted)
+        if waited:
+            resting = {
+                task
+                for feed in self.watermarks.progress()
+                if feed.feed.startswith(REPLAY) and feed.watermark_ms < END_OF_TIME_MS
+                for task in feed.tasks
+            }
+            waited = [(task, end_ms) for task, end_ms in waited if task not in resting]
         return waited
 
     def _sealing_ms(self, passed_ms: int) -> int:
@@ -253,7 +262,7 @@ class PulsePart:
         return [
             feed
             for feed, tasks in self.watermarks.ended()
-            if feed.startswith("replay:") and not any(map(self.schedule.has, tasks))
+            if feed.startswith(REPLAY) and not any(map(self.schedule.has, tasks))
         ]
 
     def forget(self, feed: str) -> None:

@@ -111,7 +111,7 @@ class SentimentAgent:
         rows: dict[PostKey, ScoredRow] = table.get_many(list({key for key in keys if key is not None}))
         steps: list[_Step | Heartbeat] = []
         wanted = self._wanted
-        hurried = self._overload is not None and self._overload.look(batch.partition, batch.events[0].timestamp_ms)
+        hurried = self._overload is not None and self._overload.look(batch.partition, _oldest_live(batch))
         usual, fast = self._scorer.model_for, self._scorer.fast_model_for
         for event, key in zip(batch, keys, strict=True):
             value = event.value
@@ -210,6 +210,12 @@ class SentimentAgent:
                 table.put(key, row, expires_ms=now_ms + self._horizon_ms)
             else:
                 table.delete(key)
+
+
+def _oldest_live(batch: Batch[Detected | Heartbeat]) -> int | None:
+    """When the first live post of a batch was appended; None if most of it is replays': these may wait."""
+    live = [event.timestamp_ms for event in batch if scope_of(event.value.feed) == LIVE]
+    return live[0] if 2 * len(live) >= len(batch) else None
 
 
 def _running(replay: str) -> PostKey:

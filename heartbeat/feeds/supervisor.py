@@ -59,6 +59,7 @@ class Feeds:
         self._lag, self._paused_reason = lag, paused_reason
         self._runners: dict[str, FeedRunner] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._callers: dict[str, int] = {}
         self._retiring: asyncio.Task[None] | None = None
 
     async def start(self, feeds: Sequence[Feed] | None = None) -> None:
@@ -69,13 +70,14 @@ class Feeds:
         self._retiring = asyncio.create_task(self._retire({feed.name for feed in feeds}), name="feeds/retire")
 
     def replay(self, feed: Feed, task: str) -> FeedRunner:
-        """Start a replay into a task of its own, or give the one that is running already.
+        """Start a replay into a task of its own, or give the one that is running already; then `leave` it.
 
         Raises:
             FeedConflict: another feed serves that task.
         """
         running = self._runners.get(feed.name)
         if running is not None and not self._running[feed.name].done():
+            self._callers[feed.name] += 1
             return running
         check_replay(self._log, feed.name, task, self._tasks)
         for other in self._runners.values():
@@ -83,12 +85,18 @@ class Feeds:
                 raise FeedConflict(
                     f"the task {task!r} is being fed by {other.feed.name}; choose another name with --task NAME"
                 )
+        self._callers[feed.name] = 1
         return self._start(feed, [replay_task(task, feed.name)])
 
-    async def stop_one(self, name: str) -> None:
-        """Stop one feed after the write that is under way; it can be started again."""
-        self._runners[name].stop()
-        await self.wait(name)
+    async def leave(self, name: str) -> None:
+        """Say that one of those who asked for a replay needs it no more; with the last of them it stops.
+
+        It stops after the write that is under way, and can be started again.
+        """
+        self._callers[name] -= 1
+        if not self._callers[name]:
+            self._runners[name].stop()
+            await self.wait(name)
 
     async def wait(self, name: str) -> None:
         """Wait until a feed has ended or was stopped."""

@@ -51,14 +51,14 @@ class Overload:
 
         Args:
             partition: whose turn it is.
-            oldest_ms: when the first message of the batch was appended; None: nothing waits in this partition.
+            oldest_ms: when the first live post of the batch was appended; None: no live post waits for another.
 
         Returns:
             Whether live posts go to the fast model now.
         """
         if not self._most:
             return False
-        now_ms, waiting = self._clock.now_ms(), self.lag()
+        now_ms, waiting = self._clock.now_ms(), 0 if oldest_ms is None else self.lag()
         self._ages_ms[partition] = 0 if oldest_ms is None else now_ms - oldest_ms
         age_ms = max(self._ages_ms.values())
         if self._since_ms is None:

@@ -415,3 +415,29 @@ async def test_very_many_windows_close_without_holding_the_loop(monkeypatch: pyt
     assert dealt_with > 0.99 * count
     assert units > dealt_with // 4000
     assert 0 < longest <= SLICE
+
+
+async def test_a_replay_may_rest_for_longer_than_windows_wait() -> None:
+    it = await world()
+    await it.beat("replay:1", BEFORE_TIME_MS, tasks=("old",))
+    await it.post(post(1, 5, feed="replay:1", tasks=("old",)))
+    await it.driver.run_until_idle()
+    await it.driver.advance(25 * 3600)
+    await it.post(post(2, 6, feed="replay:1", tasks=("old",)))
+    await it.beat("replay:1", END_OF_TIME_MS)
+    await it.settle()
+    assert not [value for value in await it.pulses() if isinstance(value, Late)]
+    assert (await told(it, ("old", 10, START_MS)))[-1] == (1, True, 2)
+    assert live(it) == []
+
+
+async def test_a_late_post_of_a_replay_counts_as_late_once_and_not_at_all_when_it_is_gone() -> None:
+    it = await world()
+    await it.beat("replay:1", BEFORE_TIME_MS, tasks=("old",))
+    for number in (1, 2):
+        await it.post(post(number, 5, feed="replay:1", tasks=("old",))._replace(late=True))
+    await it.post(post(1, 5, feed="replay:1", tasks=("old",), rev=1)._replace(late=True))
+    await it.post(post(2, 5, feed="replay:1", tasks=("old",), op="delete"))
+    await it.settle()
+    assert it.view.progress("old").late == 1
+    assert await told(it, ("old", 10, START_MS)) == []

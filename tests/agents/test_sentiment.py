@@ -88,10 +88,14 @@ async def test_while_too_much_waits_live_posts_go_to_the_fast_model_and_replays_
     it = await bench()
     assert [value.model for value in await it.out(post(1, 0, text="hello"))] == ["sentiment/1"]
     it.waiting = 1000
-    live = post(2, 0, text="hello")
+    replays = [post(f"r{number}", 0, text="hello", feed="replay:1") for number in range(3)]
+    mostly = await it.out(post(0, 0, text="hello"), *replays)
+    assert {value.model for value in mostly} == {"sentiment/1"}, "what waits is the replay's, and may wait"
+    live, other = post(2, 0, text="hello"), post(4, 0, text="hello")
     replayed = post(2, 0, text="hello", feed="replay:1")
     hurried = post(2, 0, text="hello", feed="replay:1-fast")
-    assert [value.model for value in await it.out(live, replayed, hurried)] == [FAST_MODEL, "sentiment/1", FAST_MODEL]
+    models = [value.model for value in await it.out(live, other, replayed, hurried)]
+    assert models == [FAST_MODEL, FAST_MODEL, "sentiment/1", FAST_MODEL]
     it.waiting = 0
     it.driver.clock.advance(LEAST_FAST_MS / 1000)
     await it.driver.tick()

@@ -100,6 +100,8 @@ async def test_a_replay_runs_to_its_end_beside_live_feeds(tmp_path: Path) -> Non
     replay = replay_of(write(tmp_path / "p.jsonl", [line(n, n, source="reddit") for n in range(95)]))
     runner = running.replay(replay, "r")
     assert running.replay(replay, "r") is runner
+    await running.leave(replay.name)
+    assert runner.info().state not in ("stopped", "failed"), "the other one still wants it"
     await asyncio.wait_for(running.wait(replay.name), 5)
     assert (runner.info().state, runner.info().fraction, runner.info().posts) == ("ended", 1.0, 95)
     posts = [p for p in world.posts() if p.feed == replay.name]
@@ -119,7 +121,7 @@ async def test_a_replay_that_is_stopped_goes_on_later(tmp_path: Path) -> None:
     runner = running.replay(replay_of(path), "r")
     await until(lambda: runner.info().posts >= 30)
     world.lag = 1000
-    await asyncio.wait_for(running.stop_one(runner.feed.name), 5)
+    await asyncio.wait_for(running.leave(runner.feed.name), 5)
     assert runner.info().state == "stopped"
     assert 0.0 < (runner.info().fraction or 0) < 1.0
     world.lag = 0
@@ -185,7 +187,7 @@ async def test_demo_and_replay_into_the_embedded_log_over_a_restart(tmp_path: Pa
         if life == 0:
             runner = running.replay(replay, "r")
             await until(lambda: runner.info().posts >= 2000)  # noqa: B023 (awaited right here)
-            await asyncio.wait_for(running.stop_one(replay.name), 5)
+            await asyncio.wait_for(running.leave(replay.name), 5)
         else:
             running.replay(replay, "r")
             await asyncio.wait_for(running.wait(replay.name), 20)

@@ -1,8 +1,8 @@
 """A model of the family `encoder`: a transformer that reads tokens, ready to be asked.
 
-Each post is a run of its own. Padding would cost as much as text does; and with int8 weights the activations of a whole
-run share one scale, so that a post's score would depend on its neighbours (docs/models.md has what that costs: next to
-nothing). Lanes keep as many cores busy as there are.
+Each post is a run of its own. Padding would cost as much as text does; and in many int8 models the activations of a
+whole run share one scale, so that a post's score would depend on its neighbours. Alone it costs little more than in
+groups (docs/models.md). Lanes keep as many cores busy as there are.
 """
 
 from __future__ import annotations

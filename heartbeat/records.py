@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import fastavro
@@ -151,6 +152,7 @@ class Pulse(NamedTuple):
 
     The window is [start_ms, start_ms + 1000 × size_s). `revision` is 0 while it is open, 1 when it closes, and grows
     with each published correction. `late` counts the task's posts that came after their window was sealed, so far.
+    `by_model` counts the scored posts by the model (NAME/VERSION) that scored them.
     A newer record of the same window replaces the older one entirely.
     """
 
@@ -163,6 +165,7 @@ class Pulse(NamedTuple):
     overall: Figures
     by_lang: Mapping[str, Figures]
     by_source: Mapping[str, Figures]
+    by_model: Mapping[str, int] = MappingProxyType({})
 
 
 class Heartbeat(NamedTuple):
@@ -263,6 +266,7 @@ _FIELDS: Final[dict[type, dict[str, object]]] = {
         "overall": _FIGURES,
         "by_lang": {"type": "map", "values": "Figures"},
         "by_source": {"type": "map", "values": "Figures"},
+        "by_model": {"type": {"type": "map", "values": _LONG}, "default": {}},
     },
     Heartbeat: {
         "feed": _STRING,

@@ -50,6 +50,7 @@ records = st.one_of(
     st.builds(
         Pulse, text, long, long, long, st.booleans(), long, figures,
         st.dictionaries(text, figures, max_size=3), st.dictionaries(text, figures, max_size=3),
+        st.dictionaries(text, long, max_size=3),
     ),
     st.builds(Heartbeat, text, long, long, st.booleans(), st.booleans(), st.none() | st.lists(text)),
 )  # fmt: skip

@@ -81,6 +81,10 @@ STEPS: Final[tuple[str, ...]] = (
     -- Tasks of replays that an earlier history held, and that could not be read again in full when this one was begun.
     CREATE TABLE lost (task TEXT PRIMARY KEY) WITHOUT ROWID;
     """,
+    """
+    -- How many of a window's posts each model scored: a JSON object of counts. Of earlier windows nothing is known.
+    ALTER TABLE parts ADD COLUMN model TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 """Step n brings a file of version n to version n + 1; a new file starts at 0. Steps are only ever added."""
 
@@ -198,7 +202,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         try:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             if _version(connection, path, newest=len(STEPS)) < READABLE:
-                raise HistoryError(f"the history {path} is of an older version: start the worker once to bring it up")
+                raise HistoryError(older(path))
             return connection
         except sqlite3.Error as error:
             connection.close()
@@ -211,6 +215,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     raise AssertionError("unreachable")
+
+
+def older(path: Path) -> str:
+    """What to say of a file that a reader cannot use yet."""
+    return f"the history {path} is of an older version: start the worker once to bring it up"
 
 
 def schema_version(path: Path) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from heartbeat.records import Figures
+from heartbeat.records import Figures, Pulse
 from heartbeat.sinks.history_post_pages import PostPages
 from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary, WindowRow, window_row
 from heartbeat.sinks.history_snapshot import Snapshots
@@ -27,6 +27,8 @@ PAGE_ROWS: Final = 4_000
 EARLIEST_MS: Final = -(2**63)
 LATEST_MS: Final = 2**63 - 1
 
+COUNTS_MODELS: Final = 3
+"""The version of the file since which windows know the models that scored their posts."""
 _OVERALL: Final = (
     "start_ms, revision, final, scored, unscored, positive, neutral, negative, mixed, pos_e6, neu_e6, neg_e6"
 )
@@ -121,34 +123,49 @@ class HistoryReader:
         self, task: str, size_s: int, *, from_ms: int | None = None, to_ms: int | None = None, by: By = "all"
     ) -> Iterator[FiguresRow]:
         """As `windows`, for one task and size, with sums instead of means."""
-        start_ms = EARLIEST_MS if from_ms is None else from_ms
         columns, table = _OVERALL, "windows"
         if by != "all":
             columns, table = f"start_ms, revision, final, {by}", "windows JOIN parts USING (task, size_s, start_ms)"
+        for at_ms, revision, final, *figures in self._pages(columns, table, task, size_s, from_ms, to_ms):
+            parts: list[tuple[str, Any]] = [("all", figures)]
+            if by != "all":
+                parts = sorted(orjson.loads(figures[0]).items())
+            for key, part in parts:
+                yield FiguresRow(at_ms, key, Figures._make(part), revision, bool(final))
+
+    def _pages(
+        self, columns: str, table: str, task: str, size_s: int, from_ms: int | None, to_ms: int | None
+    ) -> Iterator[list[Any]]:
+        """Rows that begin with `start_ms`, by it, a snapshot after the other."""
+        start_ms = EARLIEST_MS if from_ms is None else from_ms
+        end_ms = LATEST_MS if to_ms is None else to_ms
+        query = (
+            f"FROM {table} WHERE task = ? AND size_s = ? AND start_ms >= ? AND start_ms < ? ORDER BY start_ms LIMIT ?"
+        )
         while True:
             with self._snapshots.one() as connection:
-                rows = read_page(
-                    connection,
-                    columns,
-                    f"FROM {table} WHERE task = ? AND size_s = ? AND start_ms >= ? AND start_ms < ?"
-                    " ORDER BY start_ms LIMIT ?",
-                    (
-                        self._snapshots.number(task),
-                        size_s,
-                        start_ms,
-                        LATEST_MS if to_ms is None else to_ms,
-                        self._page_rows,
-                    ),
-                )
-            for at_ms, revision, final, *figures in rows:
-                parts: list[tuple[str, Any]] = [("all", figures)]
-                if by != "all":
-                    parts = sorted(orjson.loads(figures[0]).items())
-                for key, part in parts:
-                    yield FiguresRow(at_ms, key, Figures._make(part), revision, bool(final))
+                key = (self._snapshots.number(task), size_s, start_ms, end_ms, self._page_rows)
+                rows = read_page(connection, columns, query, key)
+            yield from rows
             if len(rows) < self._page_rows:
                 return
             start_ms = rows[-1][0] + 1
+
+    def pulses(
+        self, task: str, size_s: int, *, from_ms: int | None = None, to_ms: int | None = None
+    ) -> Iterator[Pulse]:
+        """Windows of one task and size that start in [from_ms, to_ms) as they were published, by start.
+
+        What stood beside their figures, the task's late posts so far, is not kept: it says 0.
+        """
+        self._snapshots.needs(COUNTS_MODELS)
+        columns, table = f"{_OVERALL}, lang, source, model", "windows JOIN parts USING (task, size_s, start_ms)"
+        for start_ms, revision, final, *figures, lang, source, model in self._pages(
+            columns, table, task, size_s, from_ms, to_ms
+        ):
+            by_lang, by_source = (_figures_of(parts) for parts in (lang, source))
+            overall, by_model = Figures._make(figures), orjson.loads(model)
+            yield Pulse(task, size_s, start_ms, revision, bool(final), 0, overall, by_lang, by_source, by_model)
 
     def posts(
         self,
@@ -180,6 +197,10 @@ class HistoryReader:
                         return
                     left -= 1
                 yield row
+
+
+def _figures_of(parts: str) -> dict[str, Figures]:
+    return {key: Figures._make(figures) for key, figures in orjson.loads(parts).items()}
 
 
 def _sizes(connection: sqlite3.Connection, task: int | None) -> list[int]:

@@ -30,7 +30,8 @@ _WRITE_PARTS: Final = "INSERT OR REPLACE INTO parts VALUES ?"
 _REMOVE: Final = "DELETE FROM windows WHERE (task, size_s, start_ms) IN (VALUES ?)"
 _LOAD: Final = """
     SELECT json_group_array(json_array(w.task, w.size_s, w.start_ms, w.revision, w.final, w.scored, w.unscored,
-        w.positive, w.neutral, w.negative, w.mixed, w.pos_e6, w.neu_e6, w.neg_e6, json(p.lang), json(p.source)))
+        w.positive, w.neutral, w.negative, w.mixed, w.pos_e6, w.neu_e6, w.neg_e6,
+        json(p.lang), json(p.source), json(p.model)))
     FROM (VALUES ?) k JOIN windows w ON w.task = k.column1 AND w.size_s = k.column2 AND w.start_ms = k.column3
     JOIN parts p USING (task, size_s, start_ms)"""
 _LOAD_MARKS: Final = """
@@ -47,11 +48,19 @@ _MARK_POSTS: Final = """
 class _Window:
     """A window's row while a batch is applied to it."""
 
-    __slots__ = ("by_lang", "by_source", "final", "overall", "revision")
+    __slots__ = ("by_lang", "by_model", "by_source", "final", "overall", "revision")
 
-    def __init__(self, revision: int, final: bool, overall: tuple[int, ...], by_lang: Parts, by_source: Parts) -> None:
+    def __init__(
+        self,
+        revision: int,
+        final: bool,
+        overall: tuple[int, ...],
+        by_lang: Parts,
+        by_source: Parts,
+        by_model: dict[str, int],
+    ) -> None:
         self.revision, self.final = revision, final
-        self.overall, self.by_lang, self.by_source = overall, by_lang, by_source
+        self.overall, self.by_lang, self.by_source, self.by_model = overall, by_lang, by_source, by_model
 
     def subtract(self, late: Late, figures: tuple[int, ...]) -> None:
         """Take a post out that was counted: the next revision."""
@@ -62,6 +71,11 @@ class _Window:
             parts[name] = left
             if left == _NOTHING:
                 del parts[name]
+        # a window of an earlier version may not know its models
+        if late.label is not None and late.model is not None and late.model in self.by_model:
+            self.by_model[late.model] -= 1
+            if not self.by_model[late.model]:
+                del self.by_model[late.model]
 
     @property
     def is_empty(self) -> bool:
@@ -139,9 +153,10 @@ class Windows:
         posts = list(dict.fromkeys(map(self._late_key, retractions)))
         keys = list(dict.fromkeys(key for post in posts for key in self._windows_of(post)))
         windows = {}
-        for task, size_s, start_ms, revision, final, *overall, lang, source in read_rows(self._connection, _LOAD, keys):
+        rows = read_rows(self._connection, _LOAD, keys)
+        for task, size_s, start_ms, revision, final, *overall, lang, source, model in rows:
             windows[(task, size_s, start_ms)] = _Window(
-                revision, bool(final), tuple(overall), _parts(lang), _parts(source)
+                revision, bool(final), tuple(overall), _parts(lang), _parts(source), model
             )
         marks = {
             (task, time_ms, source, post_id, rev)
@@ -159,7 +174,8 @@ class Windows:
                 empty.append(key)
                 continue
             rows.append((*key, window.revision, int(window.final), now_ms, *window.overall))
-            parts.append((*key, orjson.dumps(window.by_lang).decode(), orjson.dumps(window.by_source).decode()))
+            by = window.by_lang, window.by_source, window.by_model
+            parts.append((*key, *(orjson.dumps(part).decode() for part in by)))
         write_rows(self._connection, _WRITE, rows)
         write_rows(self._connection, _WRITE_PARTS, parts)
         write_rows(self._connection, _REMOVE, empty)
@@ -176,4 +192,5 @@ def _from_pulse(pulse: Pulse) -> _Window:
         tuple(pulse.overall),
         {name: tuple(figures) for name, figures in pulse.by_lang.items()},
         {name: tuple(figures) for name, figures in pulse.by_source.items()},
+        dict(pulse.by_model),
     )

@@ -9,7 +9,9 @@ does what any reader of the topics `sentiment` and `pulse` has to do to arrive a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from heartbeat.records import Figures, Late, Post, Pulse, Scored
@@ -23,6 +25,7 @@ class Judged(NamedTuple):
     pos: float = 0.0
     neu: float = 0.0
     neg: float = 0.0
+    model: str | None = None
 
 
 Judge: TypeAlias = Callable[[str, Post], Judged]
@@ -49,11 +52,12 @@ class Window(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a window holds: overall, by language and by source. Rows of zeros are left out."""
+    """What a window holds: overall, by language and by source, and scored posts by model. No rows of zeros."""
 
     overall: Figures
     by_lang: Mapping[str, Figures]
     by_source: Mapping[str, Figures]
+    by_model: Mapping[str, int] = MappingProxyType({})
 
 
 def counted(
@@ -128,6 +132,7 @@ def windows(standing: Iterable[Standing], sizes_s: Sequence[int]) -> dict[Window
                 source: figures(post.judged for post in inside if post.source == source)
                 for source in {post.source for post in inside}
             },
+            Counter(post.judged.model for post in inside if post.judged.label and post.judged.model),
         )
         for window, inside in members.items()
     }
@@ -163,7 +168,7 @@ class Reader:
             if isinstance(record, Pulse):
                 window = Window(record.task, record.size_s, record.start_ms)
                 self.newest[window] = record
-                self._held[window] = Held(record.overall, record.by_lang, record.by_source)
+                self._held[window] = Held(record.overall, record.by_lang, record.by_source, record.by_model)
             elif isinstance(record, Late) and record.op == "add":
                 self.late.add(_key(record))
             elif isinstance(record, Late) and _key(record) in self.late:
@@ -173,8 +178,7 @@ class Reader:
 
     def _take_back(self, post: Late) -> None:
         """A retraction that came for sealed windows: what history does with it."""
-        judged = Judged(post.lang, post.label, post.pos or 0.0, post.neu or 0.0, post.neg or 0.0)
-        one = figures([judged])
+        one = figures([_judged(post)])
         for size_s in {window.size_s for window in self._held}:
             window = Window(post.task, size_s, post.time_ms // (size_s * 1000) * (size_s * 1000))
             held = self._held[window]
@@ -182,12 +186,13 @@ class Reader:
                 _less(held.overall, one),
                 {**held.by_lang, post.lang: _less(held.by_lang[post.lang], one)},
                 {**held.by_source, post.source: _less(held.by_source[post.source], one)},
+                Counter(held.by_model) - Counter([post.model] if post.label and post.model else []),
             )
 
     def windows(self) -> dict[Window, Held]:
         """Every window that holds a post; one whose posts were all taken back says zero, which is the same."""
         return {
-            window: Held(held.overall, _without_zeros(held.by_lang), _without_zeros(held.by_source))
+            window: Held(held.overall, _without_zeros(held.by_lang), _without_zeros(held.by_source), held.by_model)
             for window, held in self._held.items()
             if any(held.overall) or _without_zeros(held.by_lang) or _without_zeros(held.by_source)
         }
@@ -197,12 +202,15 @@ class Reader:
         for key, post in self.standing.items():
             if key not in self.late:
                 task, scope, source, post_id, _ = key
-                judged = Judged(post.lang, post.label, post.pos or 0.0, post.neu or 0.0, post.neg or 0.0)
-                yield Standing(task, scope, source, post_id, post.time_ms, judged)
+                yield Standing(task, scope, source, post_id, post.time_ms, _judged(post))
 
 
 def _key(post: Scored | Late) -> tuple[str, str, str, str, int]:
     return (post.task, post.feed if post.feed.startswith("replay:") else "live", post.source, post.id, post.rev)
+
+
+def _judged(post: Scored | Late) -> Judged:
+    return Judged(post.lang, post.label, post.pos or 0.0, post.neu or 0.0, post.neg or 0.0, post.model)
 
 
 def _less(held: Figures, one: Figures) -> Figures:

@@ -74,6 +74,7 @@ def window_event(window: Pulse) -> dict[str, Any]:
         "all": figures(window.overall),
         "lang": {key: figures(row) for key, row in window.by_lang.items()},
         "source": {key: figures(row) for key, row in window.by_source.items()},
+        "model": dict(window.by_model),
     }
 
 

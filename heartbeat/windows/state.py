@@ -14,7 +14,7 @@ import orjson
 
 from heartbeat.records import Figures, Pulse
 from heartbeat.windows.ids import WindowKey
-from heartbeat.windows.tally import Delta, Row, merged, plus
+from heartbeat.windows.tally import Delta, Row, counts, merged, plus
 
 _HEAD: Final = Struct(">BqqI")
 _FINAL, _DIRTY, _PUBLISHED = 1, 2, 4
@@ -62,6 +62,7 @@ class WindowState(NamedTuple):
         overall: figures of all its posts.
         by_lang: by language; no rows of zeros.
         by_source: by source; no rows of zeros.
+        by_model: how many posts each model scored; no zeros.
         revision: of the newest published record; 0 while open, 1 when closed, more with each correction.
         final: it has been closed.
         changed_ms: when figures last changed, by the clock.
@@ -72,6 +73,7 @@ class WindowState(NamedTuple):
     overall: Row
     by_lang: Mapping[str, Row]
     by_source: Mapping[str, Row]
+    by_model: Mapping[str, int]
     revision: int
     final: bool
     changed_ms: int
@@ -80,18 +82,20 @@ class WindowState(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """Its row."""
-        overall, by_lang, by_source, revision, final, changed_ms, published_ms, dirty = self
+        overall, by_lang, by_source, by_model, revision, final, changed_ms, published_ms, dirty = self
         flags = _FINAL * final | _DIRTY * dirty | _PUBLISHED * (published_ms is not None)
-        return _HEAD.pack(flags, changed_ms, published_ms or 0, revision) + orjson.dumps((overall, by_lang, by_source))
+        figures = orjson.dumps((overall, by_lang, by_source, by_model))
+        return _HEAD.pack(flags, changed_ms, published_ms or 0, revision) + figures
 
     @classmethod
     def from_bytes(cls, row: bytes) -> WindowState:
         """The state that gave these bytes."""
-        overall, by_lang, by_source = orjson.loads(memoryview(row)[_HEAD.size :])
+        overall, by_lang, by_source, *by_model = orjson.loads(memoryview(row)[_HEAD.size :])
         return cls(
             tuple(overall),
             {lang: tuple(figures) for lang, figures in by_lang.items()},
             {source: tuple(figures) for source, figures in by_source.items()},
+            by_model[0] if by_model else {},  # rows of earlier versions did not count them
             *Glance.of(row),
         )
 
@@ -108,6 +112,7 @@ class WindowState(NamedTuple):
             Figures._make(self.overall),
             {lang: Figures._make(row) for lang, row in self.by_lang.items()},
             {source: Figures._make(row) for source, row in self.by_source.items()},
+            self.by_model,
         )
 
 
@@ -117,16 +122,17 @@ def changed(state: WindowState | None, delta: Delta, now_ms: int) -> WindowState
         by_lang, by_source = merged({}, delta.by_lang), merged({}, delta.by_source)
         if not by_lang and not by_source:
             return None
-        return WindowState(tuple(delta.overall), by_lang, by_source, 0, False, now_ms, None, True)
-    before_overall, before_lang, before_source, revision, final, _, published_ms, _ = state
+        by_model = counts({}, delta.by_model)
+        return WindowState(tuple(delta.overall), by_lang, by_source, by_model, 0, False, now_ms, None, True)
+    before_overall, before_lang, before_source, before_model, revision, final, _, published_ms, _ = state
     by_lang, by_source = merged(before_lang, delta.by_lang), merged(before_source, delta.by_source)
     if not by_lang and not by_source and published_ms is None and not final:
         return None
-    if by_lang == before_lang and by_source == before_source:
+    by_model = counts(before_model, delta.by_model)
+    if by_lang == before_lang and by_source == before_source and by_model == before_model:
         return state
-    return WindowState(
-        plus(before_overall, delta.overall), by_lang, by_source, revision, final, now_ms, published_ms, True
-    )
+    overall = plus(before_overall, delta.overall)
+    return WindowState(overall, by_lang, by_source, by_model, revision, final, now_ms, published_ms, True)
 
 
 def published(state: WindowState, now_ms: int) -> WindowState:

@@ -33,12 +33,13 @@ def millionths(score: float) -> int:
 class Delta:
     """What a batch changes in one window; may hold negative figures. The lists are laid out as `Figures`."""
 
-    __slots__ = ("by_lang", "by_source", "overall")
+    __slots__ = ("by_lang", "by_model", "by_source", "overall")
 
     def __init__(self) -> None:
         self.overall = [0] * _WIDTH
         self.by_lang: dict[str, list[int]] = {}
         self.by_source: dict[str, list[int]] = {}
+        self.by_model: dict[str, int] = {}
 
 
 class Tally:
@@ -66,7 +67,7 @@ class Tally:
             p = sign * round(pos * 1_000_000)
             u = sign * round(neu * 1_000_000)
             n = sign * round(neg * 1_000_000)
-        task, time_ms, lang, source = post.task, post.time_ms, post.lang, post.source
+        task, time_ms, lang, source, model = post.task, post.time_ms, post.lang, post.source, post.model
         deltas = self.deltas
         for size_s, size_ms in self._sizes:
             window = (task, size_s, time_ms - time_ms % size_ms)
@@ -79,6 +80,8 @@ class Tally:
             of_source = delta.by_source.get(source)
             if of_source is None:
                 of_source = delta.by_source[source] = [0] * _WIDTH
+            if label != 1 and model is not None:
+                delta.by_model[model] = delta.by_model.get(model, 0) + sign
             for figures in (delta.overall, of_lang, of_source):
                 figures[label] += sign
                 if label != 1:
@@ -104,4 +107,18 @@ def merged(rows: Mapping[str, Row], changes: Mapping[str, list[int]]) -> dict[st
             out.pop(name, None)
         else:
             out[name] = after
+    return out
+
+
+def counts(rows: Mapping[str, int], changes: Mapping[str, int]) -> Mapping[str, int]:
+    """Counts by model after a change; one that has become zero is gone."""
+    if not changes:
+        return rows
+    out = dict(rows)
+    for name, change in changes.items():
+        after = out.get(name, 0) + change
+        if after:
+            out[name] = after
+        else:
+            out.pop(name, None)
     return out

@@ -79,9 +79,9 @@ def judge(task: str, post: Post) -> oracle.Judged:
     model = Models().model_for(task, lang)
     if model is None:
         return oracle.Judged(lang)
-    pos, neu, neg, label, *_ = sentiment_of(model, post.content)
+    pos, neu, neg, label, said_by, *_ = sentiment_of(model, post.content)
     assert pos is not None and neu is not None and neg is not None
-    return oracle.Judged(lang, label, pos, neu, neg)
+    return oracle.Judged(lang, label, pos, neu, neg, said_by)
 
 
 @dataclass

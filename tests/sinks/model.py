@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,11 @@ def figures(posts: Sequence[Scored]) -> Figures:
     return Figures(*total)
 
 
+def models(posts: Sequence[Scored]) -> dict[str, int]:
+    """How many of these posts each model scored."""
+    return dict(Counter(post.model for post in posts if post.label and post.model))
+
+
 def pulse(size_s: int, start_ms: int, posts: Sequence[Scored], *, task: str = "t", revision: int = 1) -> Pulse:
     """A window that holds these posts."""
     return Pulse(
@@ -93,6 +99,7 @@ def pulse(size_s: int, start_ms: int, posts: Sequence[Scored], *, task: str = "t
         figures(posts),
         {lang: figures([p for p in posts if p.lang == lang]) for lang in {p.lang for p in posts}},
         {source: figures([p for p in posts if p.source == source]) for source in {p.source for p in posts}},
+        models(posts),
     )
 
 
@@ -146,6 +153,7 @@ class Model:
                         overall=less(window.overall),
                         by_lang=parts(window.by_lang, gone.lang),
                         by_source=parts(window.by_source, gone.source),
+                        by_model=Counter(window.by_model) - Counter([gone.model] if gone.label and gone.model else []),
                     )
                 )
 
@@ -201,6 +209,14 @@ class Model:
                         )
                     )
         return sorted(rows, key=lambda row: (row.task, row.window_seconds, row.window_start, row.by, row.key))
+
+
+def all_pulses(reader: HistoryReader) -> dict[tuple[str, int, int], Pulse]:
+    """Every window as it was published."""
+    windows = (
+        window for task in reader.tasks() for size_s in reader.sizes(task) for window in reader.pulses(task, size_s)
+    )
+    return {window[:3]: window for window in windows}
 
 
 def all_windows(reader: HistoryReader) -> list[WindowRow]:

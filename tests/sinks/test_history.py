@@ -16,7 +16,7 @@ from heartbeat.errors import HistoryError, Retry
 from heartbeat.records import Late, Pulse, Scored
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.history_rows import Summary
-from tests.sinks.model import SIZES, T0, Model, StillClock, all_windows, late, open_history, pulse, scored
+from tests.sinks.model import SIZES, T0, Model, StillClock, all_pulses, all_windows, late, open_history, pulse, scored
 
 POSTS, WINDOWS = ("sentiment", 0), ("pulse", 0)
 
@@ -135,6 +135,7 @@ def test_any_interleaving_and_repetition_gives_what_the_model_has(
     with HistoryReader(folder / "history.db", page_rows=page_rows) as reader:
         assert list(reader.posts(content=True)) == model.post_rows()
         assert all_windows(reader) == model.window_rows()
+        assert all_pulses(reader) == {key: window._replace(late=0) for key, window in model.windows.items()}
         for task in reader.tasks():
             if summary := reader.summary(task):
                 assert summary.late == sum(1 for mark in model.late if mark[0] == task)

@@ -42,7 +42,7 @@ async def filled(folder: Path) -> Path:
 def test_steps_that_were_released_are_never_changed() -> None:
     """A file out there was made by exactly these: a change of the schema is one more step."""
     digests = [hashlib.sha256(step.encode()).hexdigest()[:16] for step in history_file.STEPS]
-    assert digests == ["d217bca530b3bf8d", "98833644ee70e432"]
+    assert digests == ["d217bca530b3bf8d", "98833644ee70e432", "83956d3d9bfc40b7"]
 
 
 async def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,15 +77,19 @@ async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monke
     assert history_file.schema_version(path) == len(released) + 1
 
 
-async def test_a_file_of_the_first_version_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as before:
-        before.setattr(history_file, "STEPS", history_file.STEPS[:1])
-        path = await filled(tmp_path)
-    assert history_file.schema_version(path) == 1
+async def test_a_file_of_the_first_version_is_read_as_it_is(tmp_path: Path) -> None:
+    path = await filled(tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("ALTER TABLE parts DROP COLUMN model; DROP TABLE lost; PRAGMA user_version = 1")
     with HistoryReader(path) as reader:
         assert len(list(reader.posts())) == 3
+        assert [row.total for row in reader.windows(by="lang")] == [3]
+        with pytest.raises(HistoryError, match="older version: start the worker once"):
+            list(reader.pulses("t", 10))
     open_history(tmp_path).close()
     assert history_file.schema_version(path) == len(history_file.STEPS)
+    with HistoryReader(path) as reader:
+        assert [(window.overall.scored, window.by_model) for window in reader.pulses("t", 10)] == [(3, {})]
 
 
 def test_an_empty_file_is_damaged_and_not_new(tmp_path: Path) -> None:

@@ -248,10 +248,18 @@ class World:
                 overall=_added(window.overall, scored, sign),
                 by_lang={**window.by_lang, lang: _added(window.by_lang.get(lang, Figures()), scored, sign)},
                 by_source={**window.by_source, source: _added(window.by_source.get(source, Figures()), scored, sign)},
+                by_model=_counted(window.by_model, scored.model, sign),
                 late=self.late[scored.task],
                 revision=window.revision + 1 if window.final else 0,
             )
             self.changed.add(key)
+
+
+def _counted(models: Mapping[str, int], model: str | None, sign: int) -> Mapping[str, int]:
+    if model is None:
+        return models
+    counts = {**models, model: models.get(model, 0) + sign}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _added(figures: Figures, scored: Scored, sign: int) -> Figures:

@@ -16,7 +16,7 @@ PUBLISH_MS = 1000
 def state(
     *, changed_ms: int = 0, published_ms: int | None = None, final: bool = False, dirty: bool = True
 ) -> WindowState:
-    return WindowState((1,) * 9, {}, {}, int(final), final, changed_ms, published_ms, dirty)
+    return WindowState((1,) * 9, {}, {}, {}, int(final), final, changed_ms, published_ms, dirty)
 
 
 WINDOWS = st.lists(

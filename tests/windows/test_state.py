@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heartbeat.records import Figures, Scored
+from heartbeat.records import Figures, Pulse, Scored
 from heartbeat.testing import oracle
 from heartbeat.windows import state as life
 from heartbeat.windows.ids import Layout, WindowId
@@ -29,7 +29,7 @@ def scored(draw: st.DrawFn) -> Scored:
         return plain._replace(unscored_reason="none")
     pos, neu, neg = (draw(st.floats(0, 1)) for _ in range(3))
     label = draw(st.sampled_from(["positive", "neutral", "negative", "mixed"]))
-    return plain._replace(pos=pos, neu=neu, neg=neg, label=label)
+    return plain._replace(pos=pos, neu=neu, neg=neg, label=label, model=draw(st.sampled_from(["m/1", "n/2"])))
 
 
 def apply(states: dict[WindowId, WindowState], posts: list[Scored]) -> None:
@@ -54,7 +54,7 @@ def expected(posts: list[Scored]) -> dict[oracle.Window, oracle.Held]:
                 p.source,
                 p.id,
                 p.time_ms,
-                oracle.Judged(p.lang, p.label, p.pos or 0.0, p.neu or 0.0, p.neg or 0.0),
+                oracle.Judged(p.lang, p.label, p.pos or 0.0, p.neu or 0.0, p.neg or 0.0, p.model),
             )
             for p in posts
         ),
@@ -66,7 +66,7 @@ def held(states: dict[WindowId, WindowState]) -> dict[oracle.Window, oracle.Held
     pulses = [state.pulse(window, 0) for window, state in states.items()]
     return {
         oracle.Window(pulse.task, pulse.size_s, pulse.start_ms): oracle.Held(
-            pulse.overall, pulse.by_lang, pulse.by_source
+            pulse.overall, pulse.by_lang, pulse.by_source, pulse.by_model
         )
         for pulse in pulses
     }
@@ -119,11 +119,12 @@ def test_the_life_of_a_window() -> None:
     corrected = life.published(states[WINDOW], 9)
     assert (corrected.revision, corrected.final, corrected.dirty, corrected.published_ms) == (2, True, False, 9)
     assert corrected.overall[0] == 2
-    assert corrected.pulse(WINDOW, 3) == (
+    assert corrected.pulse(WINDOW, 3) == Pulse(
         *("a", 10, 0, 2, True, 3),
         Figures(2, 0, 2, 0, 0, 0, 1_000_000, 600_000, 400_000),
         {"en": Figures(2, 0, 2, 0, 0, 0, 1_000_000, 600_000, 400_000)},
         {"x": Figures(2, 0, 2, 0, 0, 0, 1_000_000, 600_000, 400_000)},
+        {"m/1": 2},
     )
 
 

@@ -55,12 +55,12 @@ bench: $(VENV)/.dev ## posts a second through the whole pipeline, beside plain F
 	@$(BIN)/python -m benchmarks.pipeline
 
 .PHONY: train-language
-train-language: $(VENV)/.dev ## train the language model (data: HEARTBEAT_TRAINING_DATA)
-	@$(BIN)/python -m heartbeat.training.language $(ARGS)
+train-language: $(VENV)/.dev ## train the language model (data: HEARTBEAT_TRAINING_DATA; LICENCES=permissive)
+	@$(BIN)/python -m heartbeat.training.language $(call option,LICENCES,licences) $(ARGS)
 
 .PHONY: train-sentiment-fast
 train-sentiment-fast: $(VENV)/.dev ## train the n-gram sentiment model
-	@$(BIN)/python -m heartbeat.training.sentiment_fast $(ARGS)
+	@$(BIN)/python -m heartbeat.training.sentiment_fast $(call option,LICENCES,licences) $(ARGS)
 
 EXPORT_VENV := .venv-export
 # Only what stands on the command line counts: some systems have a variable NAME in every environment.
@@ -89,7 +89,8 @@ test-export: $(VENV)/.dev $(EXPORT_VENV)/.ready ## exports of small models with 
 
 .PHONY: train-sentiment
 train-sentiment: $(EXPORT_VENV)/.ready ## train the transformer; goes on where it was interrupted (ARGS="--version 1.1.0")
-	@$(EXPORT_VENV)/bin/python -m heartbeat.training.encoder_train --work build/train-sentiment $(ARGS)
+	@$(EXPORT_VENV)/bin/python -m heartbeat.training.encoder_train --work build/train-sentiment \
+	    $(call option,LICENCES,licences) $(ARGS)
 
 .PHONY: tune-mixed
 tune-mixed: $(VENV)/.run ## hold the thresholds for mixed posts against contrastive examples

@@ -28,8 +28,9 @@ def sets(folder: Path) -> dict[str, Labelled]:
     """Named sets of at most `PER_LANGUAGE` texts a language.
 
     sentences, pairs, words: whole sentences and random pieces of them; tweets; news of close languages; posts80:
-    any text cut at 80 characters; serbian-latin: Serbian sentences in Latin letters; subtitles: XED, of which some
-    labels are wrong; unknown: languages that are none of the model's, and what is in no language.
+    any text cut at 80 characters; serbian-latin: Serbian sentences in Latin letters, and all other Serbian texts so
+    (serbian-latin-all); subtitles: XED, of which some labels are wrong; unknown: languages that are none of the
+    model's, and what is in no language.
     """
     rng = random.Random(11)
     texts = {lang: _held_out(data.texts_by_source(folder, lang)) for lang in data.LANGUAGES}
@@ -46,6 +47,9 @@ def sets(folder: Path) -> dict[str, Labelled]:
             (lang, text[:80]) for lang, text in _pick(texts, rng, lambda s: s not in _INTERFACES) if len(text) >= 60
         ],
         "serbian-latin": [("sr", text) for text in serb if len(text) >= 30],
+        "serbian-latin-all": [
+            ("sr", latin) for part in texts["sr"].values() for latin in map(serbian.to_latin, part) if len(latin) >= 30
+        ],
         "subtitles": _subtitles(folder, rng),
         "unknown": rng.sample(unknown, min(2000, len(unknown))),
     }

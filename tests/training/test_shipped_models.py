@@ -132,6 +132,7 @@ def test_language_keeps_its_figures_on_held_out_texts(tongue: Asked) -> None:
         "posts80": 0.985,
         "tweets": 0.965,
         "news": 0.96,
+        "serbian-latin-all": 0.85,
         "unknown, AUROC against posts80": 0.99,
     }
     assert {name: figures[name] for name, floor in least.items() if figures[name] < floor} == {}

@@ -124,8 +124,15 @@ class Settings(BaseSettings):
         le=64,
         description="posts that a transformer scores side by side; 0: one fewer than processors",
     )
-    mixed_from: float = Field(0.30, ge=0, le=0.5, description="a post is mixed when pos and neg both reach this …")
-    mixed_neutral_to: float = Field(0.30, ge=0, le=1, description="… and neu is at most this")
+    mixed_from: float | None = Field(
+        None,
+        ge=0,
+        le=0.5,
+        description="a post is mixed when pos and neg both reach this; by default what its model says",
+    )
+    mixed_neutral_to: float | None = Field(
+        None, ge=0, le=1, description="… and neu is at most this; by default what its model says"
+    )
 
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="the least level that is logged")
 

@@ -80,6 +80,8 @@ class Card(_Part):
     recall: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict, description="by language: the macro recall on texts that were held out of training"
     )
+    mixed_from: float | None = Field(None, ge=0, le=0.5, description="what fits it best, for the rule of `mixed`")
+    mixed_neutral_to: float | None = Field(None, ge=0, le=1)
     files: Mapping[str, Annotated[str, Field(pattern=_CHECKSUM)]]
     training: list[Source] = Field(min_length=1)
     figures: Mapping[str, JsonValue] = Field(default_factory=dict)
@@ -104,6 +106,8 @@ class Card(_Part):
                 f"labels: are {', '.join(self.labels)}, but a sentiment model has to tell "
                 "negative, neutral and positive apart (or negative and positive), by these names and no others"
             )
+        if self.kind == "language" and (self.mixed_from, self.mixed_neutral_to) != (None, None):
+            raise ValueError("mixed_from, mixed_neutral_to: belong to the kind sentiment alone")
         if self.kind == "language" and set(self.labels) - {UNKNOWN} != set(self.languages):
             raise ValueError(f"labels: of a language model have to be its languages, and {UNKNOWN!r}")
         if self.family == "encoder":

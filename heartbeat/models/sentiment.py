@@ -37,6 +37,11 @@ def no_model_for(lang: str) -> str:
     return NOT_RECOGNISED if lang == UNKNOWN else f"no model for language {lang}"
 
 
+MIXED_FROM: Final = 0.30
+MIXED_NEUTRAL_TO: Final = 0.30
+"""The rule of `mixed` for a model that says nothing of it."""
+
+
 def too_weak_for(lang: str) -> str:
     """Why a post in a language stays unscored that some model knows, but not well enough for the settings."""
     return f"no model good enough for language {lang}"
@@ -60,7 +65,8 @@ class ConfiguredScorer:
         by_task: other names, by task.
         least_recall: a language that a model's card gives a lower recall for counts as one without evidence.
         mixed_from: a text is mixed when pos and neg both reach this …
-        mixed_neutral_to: … and neu is at most this.
+        mixed_neutral_to: … and neu is at most this. None: what the model's card says, else `MIXED_FROM` and
+            `MIXED_NEUTRAL_TO`.
     """
 
     def __init__(
@@ -72,12 +78,18 @@ class ConfiguredScorer:
         by_lang: Mapping[str, str] | None = None,
         by_task: Mapping[str, str] | None = None,
         least_recall: float = 0.0,
-        mixed_from: float = 0.30,
-        mixed_neutral_to: float = 0.30,
+        mixed_from: float | None = None,
+        mixed_neutral_to: float | None = None,
     ) -> None:
         self._by_reference = {model.reference: model for model in models.values()}
         self._columns = {reference: _columns(model.card.labels) for reference, model in self._by_reference.items()}
-        self._mixed_from, self._mixed_neutral_to = round(mixed_from * _UNIT), round(mixed_neutral_to * _UNIT)
+        self._mixed = {
+            reference: (
+                round(_first(mixed_from, model.card.mixed_from, MIXED_FROM) * _UNIT),
+                round(_first(mixed_neutral_to, model.card.mixed_neutral_to, MIXED_NEUTRAL_TO) * _UNIT),
+            )
+            for reference, model in self._by_reference.items()
+        }
         by_lang, by_task = by_lang or {}, by_task or {}
         self._evidence = {name: _evidence(model, least_recall) for name, model in models.items()}
         known = {lang for model in models.values() for lang in model.card.languages}
@@ -193,7 +205,8 @@ class ConfiguredScorer:
         at = self._columns[model]
         ordered = np.where(at >= 0, rows[:, at], np.float32(0))
         neu, neg, pos = in_units(ordered).T
-        mixed = (pos >= self._mixed_from) & (neg >= self._mixed_from) & (neu <= self._mixed_neutral_to)
+        least, most_neutral = self._mixed[model]
+        mixed = (pos >= least) & (neg >= least) & (neu <= most_neutral)
         best = np.where(mixed, len(_ORDER), np.argmax((neu, neg, pos), axis=0))
         labels = (*_ORDER, "mixed")
         return [
@@ -237,6 +250,10 @@ def load_sentiment(entry: Entry, *, lanes: int = 1) -> SentimentModel:
     if entry.card.family == "encoder":
         return EncoderModel.load(entry, lanes=lanes)
     return NgramModel.load(entry, kind="sentiment")
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)
 
 
 def _evidence(model: SentimentModel, least_recall: float) -> frozenset[str]:

@@ -29,6 +29,8 @@ TOWARDS: Final = 0.0
 _DESCRIPTION: Final = "Negative, neutral or positive by a small transformer: the model for English posts."
 _MAX_CHARS: Final = 1000
 _GROUP: Final = 8
+_MIXED_FROM: Final = 0.22
+"""See `training.mixed`."""
 _EVENED_ON: Final = 300
 """Texts that show which channels of activations are large."""
 
@@ -84,6 +86,7 @@ def release(
         "max_tokens": MAX_TOKENS,
         "wording": "tweets-words",
         "recall": {"en": found["tweets held out"]["macro recall"]},
+        "mixed_from": _MIXED_FROM,
         "training": package.sources(_counts([*sets.train, *sets.unlabelled])),
         "figures": found,
         **how,

@@ -25,6 +25,11 @@
     │   ├── FeedConflict       a replay and a live feed, or two replays, want the same task
     │   └── FeedUnreachable    the feed's other side does not answer: tried again with backoff
     ├── HistoryError           the history file cannot be used
+    ├── CorrectionError
+    │   ├── PostNotThere       what is to be corrected is not in the history, or not any more
+    │   ├── TextNotKept        its text has been erased, and without one a correction is of no use
+    │   ├── CorrectedMeanwhile somebody else has corrected it since it was looked at
+    │   └── CorrectionsUnusable    the file of corrections cannot be used
     └── StartError             the worker cannot start (port in use, folder not writable, …)
 
 A message says what happened, to which input, and what to do about it. `str(error)` is made to be shown to a
@@ -155,6 +160,32 @@ class FeedUnreachable(FeedError):
 
 class HistoryError(HeartbeatError):
     """The history file cannot be used."""
+
+
+class CorrectionError(HeartbeatError):
+    """A post cannot be corrected, or corrections cannot be had."""
+
+
+class PostNotThere(CorrectionError):
+    """What is to be corrected is not in the history."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such post: it has been deleted or edited, or is not stored yet")
+
+
+class TextNotKept(CorrectionError):
+    """The text of what is to be corrected has been erased."""
+
+    def __init__(self) -> None:
+        super().__init__("the text of this post is no longer kept, and a correction without one can verify no model")
+
+
+class CorrectedMeanwhile(CorrectionError):
+    """Somebody else has corrected it, or taken a correction of it back, since it was looked at."""
+
+
+class CorrectionsUnusable(CorrectionError):
+    """The file of corrections cannot be used, now or at all."""
 
 
 class StartError(HeartbeatError):

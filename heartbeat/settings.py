@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     history_days: int = Field(
         400, ge=1, le=_CENTURY_DAYS, description="how long windows and posts' scores are kept for charts"
     )
+    corrections_days: int = Field(
+        400, ge=1, le=_CENTURY_DAYS, description="how long corrections are kept, with their posts' texts"
+    )
     max_topic_bytes: int = Field(
         2 * 10**9, ge=10**6, le=_MOST_BYTES, description="feeds pause when a topic is this large"
     )

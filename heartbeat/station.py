@@ -11,15 +11,18 @@ from typing import Final
 
 from heartbeat import topics
 from heartbeat.agents import history as _history
+from heartbeat.agents.corrections import CorrectionsAgent
 from heartbeat.agents.pulse_view import PulseView
 from heartbeat.clock import Clock
+from heartbeat.corrections import file as _corrections_file
+from heartbeat.corrections.store import Corrections
 from heartbeat.engine import sqlite_schema
 from heartbeat.engine.agent import AgentSpec
 from heartbeat.engine.ownership import Ownership, own
 from heartbeat.engine.retention import Retention
 from heartbeat.engine.runner import Context, Engine
 from heartbeat.engine.sqlite_log import SqliteLog
-from heartbeat.errors import StartError
+from heartbeat.errors import CorrectionsUnusable, StartError
 from heartbeat.health import HealthBoard
 from heartbeat.history_start import hold_against
 from heartbeat.models.configured import ConfiguredModels
@@ -45,7 +48,7 @@ class Station:
     """Everything that agents and feeds share.
 
     Attributes:
-        agents: in the order of the flow; the two of `history` last.
+        agents: in the order of the flow; the two of `history` and that of `corrections` last.
         windows_changelog: the topic that holds the windows of `pulse` which are not sealed.
         overload: says when live posts go to the fast model.
         history: made here, opened by `open`.
@@ -72,7 +75,13 @@ class Station:
             history_days=settings.history_days,
             durable=settings.durable,
         )
-        self.agents = [*self.stream_agents, *_history.specs(self.history, max_messages=settings.batch_posts)]
+        corrections = CorrectionsAgent(lambda: self.corrections, settings.corrections_days)
+        self.agents = [
+            *self.stream_agents,
+            *_history.specs(self.history, max_messages=settings.batch_posts, retracted=corrections.retracted),
+            corrections.spec(max_messages=settings.batch_posts),
+        ]
+        self._opened_corrections: Corrections | None = None
         self._ownership: Ownership | None = None
         self._opened_history = False
 
@@ -92,11 +101,14 @@ class Station:
             log = SqliteLog.open(path, clock=self.clock, durable=settings.durable)
             try:
                 self._check_partitions(log)
+                self._opened_corrections = Corrections(settings.data_dir / _corrections_file.NAME, writing=True)
                 self.history.start()
                 self._opened_history = True
                 self.history_start = hold_against(log, self.history, self.board, prefix=GROUPS)
             except BaseException:
                 self.history.close()
+                if self._opened_corrections is not None:
+                    self._opened_corrections.close()
                 log.close()
                 raise
         except BaseException:
@@ -120,8 +132,21 @@ class Station:
         await self.models.close()
         if self._opened_history:
             await asyncio.to_thread(self.history.close)
+        if self._opened_corrections is not None:
+            await asyncio.to_thread(self._opened_corrections.close)
         if self._ownership is not None:
             self._ownership.release()
+
+    @property
+    def corrections(self) -> Corrections:
+        """What people say of labels and languages.
+
+        Raises:
+            CorrectionsUnusable: the station is not open.
+        """
+        if self._opened_corrections is None:
+            raise CorrectionsUnusable("the corrections are not open yet")
+        return self._opened_corrections
 
     def watch(self, engine: Engine) -> None:
         """Have the choice of models follow how much waits to be scored."""

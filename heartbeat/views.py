@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, TypeVar
 
+from heartbeat.corrections import desk
+from heartbeat.corrections.desk import Desk
+from heartbeat.corrections.rows import SeenPost
 from heartbeat.engine.faust import HeartbeatApp
-from heartbeat.errors import HistoryError
+from heartbeat.errors import HistoryError, PostNotThere, TextNotKept
 from heartbeat.feeds.status import FeedInfo as RunnerInfo
 from heartbeat.records import Pulse
 from heartbeat.services import FeedsService
@@ -32,6 +35,7 @@ class Views:
         self._app, self._station, self._feeds = app, station, feeds
         self.settings, self.clock, self.health = station.settings, station.clock, station.board
         self.history = HistoryView(station, self.ready)
+        self.corrections = Desk(lambda: station.corrections, self.history.seen, station.clock)
 
     async def close(self) -> None:
         """Let go of the history's file, before its writer closes it: the last one to close it takes the WAL away."""
@@ -40,6 +44,11 @@ class Views:
     def tasks(self) -> Sequence[Task]:
         """The configured tasks, in the order of the file."""
         return self._station.tasks
+
+    def languages(self) -> Sequence[str]:
+        """What a post's language may be corrected to."""
+        models = self._station.models.loaded.values()
+        return desk.languages([model.card.languages for model in models])
 
     def ready(self) -> bool:
         """Whether recovery is complete and agents are at work."""
@@ -112,6 +121,23 @@ class HistoryView:
             return [PostRow(*row[:13], content=row.content) for row in rows]
 
         return await self._read(read, [])
+
+    def seen(self, task: str, time_ms: int, source: str, post_id: str) -> SeenPost:
+        """A post as it is shown; blocks.
+
+        Raises:
+            PostNotThere: it is not there.
+            TextNotKept: its text is not there any more.
+        """
+        row = self._reader.post(task, time_ms, source, post_id) if self._ready() else None
+        if row is None:
+            raise PostNotThere
+        if row.content is None:
+            raise TextNotKept
+        return SeenPost(
+            source, post_id, row.rev, row.content, task, time_ms,
+            row.label, row.lang, row.lang_confidence, row.pos, row.neu, row.neg, row.model,
+        )  # fmt: skip
 
     async def _read(self, read: Callable[[], T], nothing: T) -> T:
         return await asyncio.to_thread(read) if self._ready() else nothing

@@ -6,8 +6,8 @@ may fall behind those in the file: the file's decide what is new.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
 
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.errors import HistoryError, Retry
@@ -19,12 +19,19 @@ WAIT_S: Final = 30.0
 """How long to wait when the file has become unusable: only a person can mend that."""
 STEPS_A_TICK: Final = 20
 
+Retracted: TypeAlias = Callable[[Sequence[Scored]], Awaitable[None]]
+
 
 class HistoryPosts:
-    """Keeps posts with their scores; a retraction removes its post, text and all. Does the file's upkeep on ticks."""
+    """Keeps posts with their scores; a retraction removes its post, text and all. Does the file's upkeep on ticks.
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    Args:
+        history: where they are kept.
+        retracted: told of a batch's posts once they are stored, at least once: nobody finds what is retracted any more.
+    """
+
+    def __init__(self, history: History, retracted: Retracted | None = None) -> None:
+        self._history, self._retracted = history, retracted
 
     async def __call__(self, batch: Batch[Scored | Heartbeat], emit: Emit) -> None:
         """Keep the scores of a batch; heartbeats are nothing to history."""
@@ -32,6 +39,8 @@ class HistoryPosts:
             (event.offset, event.timestamp_ms, event.value) for event in batch.events if type(event.value) is Scored
         ]
         await _patiently(self._history.store_posts(batch.tp, posts))
+        if self._retracted is not None:
+            await self._retracted([post for _, _, post in posts])
 
     async def tick(self, partition: int, now_ms: int, emit: Emit) -> None:
         """A little upkeep."""
@@ -59,9 +68,11 @@ async def _patiently(stored: Awaitable[None]) -> None:
         raise Retry(str(error), after_s=WAIT_S) from error
 
 
-def specs(history: History, *, max_messages: int = 512) -> tuple[AgentSpec, AgentSpec]:
-    """Both agents on one history."""
-    posts = HistoryPosts(history)
+def specs(
+    history: History, *, max_messages: int = 512, retracted: Retracted | None = None
+) -> tuple[AgentSpec, AgentSpec]:
+    """Both agents on one history. `retracted`: see `HistoryPosts`."""
+    posts = HistoryPosts(history, retracted)
     return (
         AgentSpec("history-posts", SENTIMENT, posts, tick=posts.tick, max_messages=max_messages),
         AgentSpec("history-windows", PULSE, HistoryWindows(history), max_messages=max_messages),

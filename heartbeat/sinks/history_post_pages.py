@@ -47,6 +47,13 @@ class PostPages:
             yield from self._same_time(border_ms)
             low_ms, high_ms = (low_ms, border_ms) if self._newest_first else (border_ms + 1, high_ms)
 
+    def one(self, time_ms: int, source: str, post_id: str) -> PostRow | None:
+        """One post, or None if there is none."""
+        with self._snapshots.one():
+            number = self._snapshots.number(source)
+        page = self._page("time_ms = ? AND source = ? AND id = ?", (time_ms, number, post_id))
+        return page[0] if page else None
+
     def _same_time(self, time_ms: int) -> Iterator[PostRow]:
         """All posts of one millisecond, however many: a file may tell only the day."""
         with self._snapshots.one() as connection:

@@ -198,6 +198,11 @@ class HistoryReader:
                     left -= 1
                 yield row
 
+    def post(self, task: str, time_ms: int, source: str, post_id: str) -> PostRow | None:
+        """One post with its text, as far as that is still kept; None if it is not there."""
+        pages = PostPages(self._snapshots, task, page_rows=1, newest_first=False, content=True)
+        return pages.one(time_ms, source, post_id)
+
 
 def _figures_of(parts: str) -> dict[str, Figures]:
     return {key: Figures._make(figures) for key, figures in orjson.loads(parts).items()}

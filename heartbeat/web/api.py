@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from aiohttp import web
 
+from heartbeat.corrections.rows import Correction
+from heartbeat.errors import CorrectionsUnusable
 from heartbeat.records import Pulse
 from heartbeat.tasks import Task
 from heartbeat.web import shapes
 from heartbeat.web.params import Params
 from heartbeat.web.problems import answer, problem
 from heartbeat.web.sources import By, TaskSpan, WebSources, WindowRow
+
+logger = logging.getLogger(__name__)
 
 WINDOWS_DEFAULT: Final = 120
 WINDOWS_MOST: Final = 10_000
@@ -98,7 +103,16 @@ class Api:
         name = await self._task(params)
         limit = params.whole("limit", POSTS_DEFAULT, 1, POSTS_MOST)
         rows = await self._sources.history.posts(name, limit)
-        return answer({"task": name, "posts": [shapes.post_row(row) for row in rows]})
+        said = await self._corrections([(row.source, row.id) for row in rows])
+        return answer({"task": name, "posts": [shapes.post_row(row, said.get((row.source, row.id))) for row in rows]})
+
+    async def _corrections(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Correction]:
+        """What stands of these posts. Without it they are shown all the same."""
+        try:
+            return await self._sources.corrections.standing(keys) if keys else {}
+        except CorrectionsUnusable as error:
+            logger.warning("posts are shown without their corrections: %s", error)
+            return {}
 
     async def feeds(self, request: web.Request) -> web.Response:
         """Every feed."""
@@ -116,7 +130,7 @@ class Api:
         raise problem(
             web.HTTPNotFound,
             f"there is nothing at {request.path[:200]!r}",
-            "known are: /api/tasks, /api/windows, /api/posts, /api/feeds, /api/health",
+            "known are: /api/tasks, /api/windows, /api/posts, /api/corrections, /api/feeds, /api/health",
         )
 
     def _now(self) -> str:

@@ -15,9 +15,13 @@ from aiohttp.typedefs import Handler, Middleware
 
 from heartbeat.web.problems import problem
 
+CORRECTIONS: Final = "/api/corrections"
+LONGEST_BODY: Final = 16_384
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 _ANYWHERE: Final = ("", "0.0.0.0", "::")
 _METHODS: Final = ("GET", "HEAD")
+_WRITING: Final = {CORRECTIONS: ("POST", "DELETE")}
+"""Where a request may change something: these methods more."""
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -27,6 +31,12 @@ HEADERS: Final = {
 }
 NOTHING: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """The content security policy of whatever is no page."""
+
+
+class _TooLarge(web.HTTPClientError):
+    """As aiohttp's own, which wants to word its text itself."""
+
+    status_code = 413
 
 
 class Guard:
@@ -55,7 +65,7 @@ class Guard:
         return guard
 
     def check(self, request: web.Request) -> None:
-        """Raise 403, 405 or 413 unless the request may be answered."""
+        """Raise 400, 403, 405, 411, 413 or 415 unless the request may be answered."""
         socket = request.transport.get_extra_info("sockname") if request.transport else None
         port = socket[1] if isinstance(socket, tuple) else 80
         host = request.headers.get("Host", "").lower()
@@ -68,15 +78,31 @@ class Guard:
         if any(origin.lower() != f"http://{host}" for origin in request.headers.getall("Origin", [])):
             raise problem(web.HTTPForbidden, "the request comes from a page of another origin", "use a page from here")
         sites, modes, aims = (_values(request, f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest"))
-        opened = modes == {"navigate"} and aims <= {"document"}
+        # a link from elsewhere may lead here, but no form of theirs may be sent here
+        opened = request.method in _METHODS and modes == {"navigate"} and aims <= {"document"}
         if not sites <= {"same-origin", "none"} and not opened:
             raise problem(web.HTTPForbidden, "the request was made by a page of another site", "use a page from here")
-        if request.method not in _METHODS:
-            raise web.HTTPMethodNotAllowed(request.method, _METHODS)
-        if request.body_exists:
+        allowed = (*_METHODS, *_WRITING.get(request.path, ()))
+        if request.method not in allowed:
+            raise web.HTTPMethodNotAllowed(request.method, allowed)
+        if request.method == "POST":
+            _check_body(request)
+        elif request.body_exists:
             raise problem(
                 web.HTTPBadRequest, "the request has a body", "a GET here takes its parameters from the address"
             )
+
+
+def _check_body(request: web.Request) -> None:
+    """JSON alone, and little: a page of another site can send JSON only after it has asked, which is refused (405)."""
+    if request.headers.getall("Content-Type", []) == [] or request.content_type != "application/json":
+        raise problem(
+            web.HTTPUnsupportedMediaType, "the body is not said to be JSON", "send Content-Type: application/json"
+        )
+    if request.content_length is None:
+        raise problem(web.HTTPLengthRequired, "the request does not say how long it is", "send Content-Length")
+    if request.content_length > LONGEST_BODY:
+        raise problem(_TooLarge, f"the body has {request.content_length} bytes", f"at most {LONGEST_BODY} are taken")
 
 
 def _values(request: web.Request, name: str) -> set[str]:

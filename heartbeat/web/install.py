@@ -9,8 +9,9 @@ from aiohttp.log import server_logger
 
 from heartbeat.web.api import Api
 from heartbeat.web.assets import Asset, Assets
+from heartbeat.web.corrections import CorrectionsApi
 from heartbeat.web.events import Events
-from heartbeat.web.guard import Guard, add_headers
+from heartbeat.web.guard import CORRECTIONS, Guard, add_headers
 from heartbeat.web.hub import Hub
 from heartbeat.web.live import Live
 from heartbeat.web.pages import Pages
@@ -22,7 +23,7 @@ def install(web_app: web.Application, sources: WebSources) -> None:
     """Add middlewares, routes and clean-up to an application that has not started."""
     assets = Assets()
     live = Live(sources, Hub())
-    api = Api(sources)
+    api, corrections = Api(sources), CorrectionsApi(sources)
 
     async def alive(request: web.Request) -> web.Response:
         return answer({"live": True})
@@ -59,6 +60,9 @@ def install(web_app: web.Application, sources: WebSources) -> None:
     router.add_get("/api/posts", api.posts)
     router.add_get("/api/feeds", api.feeds)
     router.add_get("/api/health", api.health)
+    router.add_get(CORRECTIONS, corrections.get)
+    router.add_post(CORRECTIONS, corrections.post)
+    router.add_delete(CORRECTIONS, corrections.delete)
     router.add_get("/api{rest:(/.*)?}", api.missing)
     router.add_get("/events", Events(sources, live, assets.version).get, allow_head=False)
     router.add_get("/live", alive)

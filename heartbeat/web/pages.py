@@ -36,6 +36,8 @@ class Pages:
         text = self._templates.get_template("pulse.html").render(
             tasks=self._sources.tasks(),
             sizes=self._sources.settings.window_sizes_s,
+            languages=self._sources.languages(),
+            days=self._sources.settings.corrections_days,
             ready=self._sources.ready(),
             url=self._assets.url,
             plotly=await self._assets.plotly_url(),

@@ -63,7 +63,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         async with asyncio.timeout(TIME_LIMIT_S):
             return await handler(request)
     except web.HTTPMethodNotAllowed as error:
-        return _formed(request, error, f"{request.method} is not possible here", "only GET and HEAD are")
+        possible = sorted(error.allowed_methods)
+        hint = f"only {', '.join(possible[:-1])} and {possible[-1]} are" if len(possible) > 1 else ""
+        return _formed(request, error, f"{request.method} is not possible here", hint)
     except web.HTTPNotFound as error:
         return _formed(request, error, f"there is nothing at {request.path[:200]!r}", "see docs/api.md; the page is /")
     except web.HTTPException as error:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from heartbeat.corrections import lines
+from heartbeat.corrections.rows import Correction
 from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Figures, Late, Pulse, Scored
 from heartbeat.tasks import Task
 from heartbeat.web.params import EARLIEST_MS, LATEST_MS
@@ -78,11 +80,31 @@ def window_event(window: Pulse) -> dict[str, Any]:
     }
 
 
-def post_row(row: PostRow) -> dict[str, Any]:
-    """A row of `/api/posts`: the columns of `heartbeat export posts`, and the text."""
+def post_row(row: PostRow, correction: Correction | None) -> dict[str, Any]:
+    """A row of `/api/posts`: the columns of `heartbeat export posts`, the text, and what people say of it."""
     fields = row._asdict()
     moment = rfc3339(fields.pop("time_ms"))
-    return {"id": row.id, "source": row.source, "task": row.task, "time": moment, **fields}
+    known = correction is not None and row.content in (None, correction.post.content)
+    said = verdict(correction) if correction is not None and known else None
+    return {"id": row.id, "source": row.source, "task": row.task, "time": moment, **fields, "correction": said}
+
+
+def verdict(correction: Correction) -> dict[str, Any]:
+    """What somebody said a post should be called, beside the post itself."""
+    return {
+        "number": correction.number,
+        "label": correction.label,
+        "lang": correction.lang,
+        "corrected": rfc3339(correction.corrected_ms),
+        "confirms": correction.confirms,
+    }
+
+
+def correction_row(correction: Correction) -> dict[str, Any]:
+    """An object of `/api/corrections`: a line of `heartbeat corrections export`, and its number."""
+    cells = dict(zip(lines.COLUMNS, lines.row(correction), strict=True))
+    times = {name: rfc3339(cells[name]) for name in ("corrected", "time")}
+    return {"number": correction.number, **cells, **times}
 
 
 def post_event(record: Scored | Late) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from heartbeat.clock import Clock
+from heartbeat.corrections.desk import Desk
 from heartbeat.health import HealthBoard
 from heartbeat.records import Figures, Late, Pulse, Scored
 from heartbeat.settings import Settings
@@ -122,8 +123,17 @@ class WebSources(Protocol):
         """What is kept for charts."""
         ...
 
+    @property
+    def corrections(self) -> Desk:
+        """Takes corrections of posts."""
+        ...
+
     def tasks(self) -> Sequence[Task]:
         """The configured tasks, in the order of the file."""
+        ...
+
+    def languages(self) -> Sequence[str]:
+        """What a post's language may be corrected to."""
         ...
 
     def ready(self) -> bool:

@@ -135,7 +135,7 @@ async def test_posts_are_newest_first_and_retracted_ones_gone() -> None:
         every = await served.get("/api/posts?task=aurora")
     assert [post["content"] for post in told["posts"]] == ["number 9", "number 7", "number 6"]
     assert len(every["posts"]) == 9
-    columns = "id source task time lang lang_confidence label pos neu neg model unscored_reason late content"
+    columns = "id source task time lang lang_confidence label pos neu neg model unscored_reason late content correction"
     assert list(told["posts"][0]) == columns.split()
     assert told["posts"][0]["time"] == rfc3339(NOW_MS + 9000)
 

@@ -7,13 +7,21 @@ real one (in memory), with real records in real topics; the pages read it as the
 from __future__ import annotations
 
 import random
+import shutil
+import tempfile
+import weakref
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from heartbeat import topics
 from heartbeat.clock import Clock, SystemClock
+from heartbeat.corrections.desk import Desk
+from heartbeat.corrections.rows import Gone, SeenPost
+from heartbeat.corrections.store import Corrections
 from heartbeat.engine.log import Append, UnitWrite
+from heartbeat.errors import PostNotThere, TextNotKept
 from heartbeat.feeds.base import FeedState
 from heartbeat.health import HealthBoard, State
 from heartbeat.records import Codec, Figures, Late, Pulse, Record, Scored
@@ -91,12 +99,19 @@ class World:
         self.feed_infos: dict[str, FeedInfo] = {}
         self.number = 0
         self.history = WorldHistory(self)
+        folder = Path(tempfile.mkdtemp(prefix="heartbeat-world-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.store = Corrections(folder / "corrections.db", writing=True)
+        self.corrections = Desk(lambda: self.store, self.history.seen, self.clock)
         self._tail = LogTail(self.log, self.codec, history_group=HISTORY)
 
     # -- what the web side asks for ---------------------------------------------------------------------------------
 
     def tasks(self) -> Sequence[Task]:
         return self.tasks_given
+
+    def languages(self) -> Sequence[str]:
+        return ["de", "en", "fr", "tr", "und"]
 
     def ready(self) -> bool:
         return self.is_ready
@@ -163,6 +178,7 @@ class World:
         """A post is deleted."""
         self.append(topics.SENTIMENT, scored._replace(op="retract", content=None))
         self.kept[scored.task, scored.source, scored.id].retracted = True
+        self.store.retract([Gone(scored.source, scored.id, scored.rev)])
         self._count(scored, -1)
 
     def publish(self) -> int:
@@ -303,6 +319,18 @@ class WorldHistory:
             parts = {"all": {"all": window.overall}, "lang": window.by_lang, "source": window.by_source}[by]
             rows += [WindowRow(start_ms, key, part, window.revision, window.final) for key, part in parts.items()]
         return rows
+
+    def seen(self, task: str, time_ms: int, source: str, post_id: str) -> SeenPost:
+        kept = self._world.kept.get((task, source, post_id))
+        if kept is None or kept.retracted or kept.row.time_ms != time_ms:
+            raise PostNotThere
+        row = kept.row
+        if row.content is None:
+            raise TextNotKept
+        return SeenPost(
+            source, post_id, 0, row.content, task, time_ms,
+            row.label, row.lang, row.lang_confidence, row.pos, row.neu, row.neg, row.model,
+        )  # fmt: skip
 
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
         mine = [kept.row for (name, _, _), kept in self._world.kept.items() if name == task and not kept.retracted]

@@ -2,6 +2,7 @@
 
 import { Bar } from "./bar.js";
 import { Card } from "./card.js";
+import { Corrections } from "./corrections.js";
 import { History } from "./history.js";
 import { readPalette } from "./ink.js";
 import { Memory } from "./memory.js";
@@ -122,6 +123,12 @@ for (const element of main.querySelectorAll(".card")) {
   card.store.title = element.querySelector("h2").textContent;
   card.store.query = element.querySelector(".query").textContent;
 }
+
+const corrections = new Corrections(JSON.parse(root.dataset.languages), (post, correction) => {
+  for (const card of cards.values()) card.store.correct(post, correction);
+  render();
+});
+main.addEventListener("correct", ({ detail: { post, closed } }) => corrections.open(post, closed));
 
 bar.onRange(() => {
   page.rangeMs = 60_000 * minutes();

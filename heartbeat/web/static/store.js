@@ -167,8 +167,16 @@ export class TaskStore {
       if (before) this.posts[at] = { ...before, late: true };
     } else {
       if (before) this.posts.splice(at, 1);
-      if (event.op !== "retract") this._insert({ ...event, ms: Date.parse(event.time), at: performance.now() });
+      if (event.op !== "retract") this._insert({ correction: before?.correction ?? null, ...event, ms: Date.parse(event.time), at: performance.now() });
     }
+    this.version += 1;
+  }
+
+  // What people say of a post from now on.
+  correct({ source, id }, correction) {
+    const at = this.posts.findIndex((post) => post.id === id && post.source === source);
+    if (at < 0) return;
+    this.posts[at] = { ...this.posts[at], correction };
     this.version += 1;
   }
 

@@ -18,6 +18,7 @@ _COMMANDS = {
     "replay": "Feed files through the whole pipeline.",
     "export": "Write windows or posts as CSV, JSONL or Parquet.",
     "predict": "Say the language or sentiment of each line of standard input.",
+    "corrections": "Show, export, import and delete what people say of posts.",
     "deadletters": "Show what could not be used, and why.",
     "models": "List, check, compare and choose models.",
 }

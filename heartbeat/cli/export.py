@@ -146,7 +146,7 @@ def windows(
         if size_s is not None and sizes and size_s not in sizes:
             raise Failure(f"there are no windows of {size_s} s; there are {', '.join(map(str, sizes))}")
         rows = reader.windows(task, size_s=size_s, from_ms=from_ms, to_ms=to_ms, by=by)
-        _write(format_, output, WINDOW_COLUMNS, rows, spreadsheet)
+        write_table(format_, output, WINDOW_COLUMNS, rows, spreadsheet)
 
 
 @export.command()
@@ -166,7 +166,7 @@ def posts(
     _check(format_, from_ms, to_ms, output, spreadsheet)
     with _history(settings, task) as reader:
         rows = (row[: len(POST_COLUMNS)] for row in reader.posts(task, from_ms=from_ms, to_ms=to_ms))
-        _write(format_, output, POST_COLUMNS, rows, spreadsheet)
+        write_table(format_, output, POST_COLUMNS, rows, spreadsheet)
 
 
 def _check(format_: Format, from_ms: int | None, to_ms: int | None, output: Path | None, spreadsheet: bool) -> None:
@@ -199,9 +199,15 @@ def _configured(settings: Settings) -> set[str]:
         return set()
 
 
-def _write(
+def write_table(
     format_: Format, output: Path | None, columns: Sequence[Column], rows: Iterator[Sequence[Any]], spreadsheet: bool
 ) -> None:
+    """Write rows to standard output, or into a file that is replaced once they are all there.
+
+    Raises:
+        Failure: that cannot be written.
+    """
+
     def write(out: BinaryIO) -> int:
         if format_ == "csv":
             return write_csv(out, columns, rows, spreadsheet=spreadsheet)

@@ -1,4 +1,4 @@
-"""`heartbeat models verify`: each model's files, its graph, and its answers to the demo's posts."""
+"""`heartbeat models verify`: each model's files, its graph, and its answers to the demo's posts or to corrected ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import click
 
-from heartbeat.cli.common import EXIT_FAILED, Failure, with_settings
+from heartbeat.cli.common import EXIT_FAILED, Failure, Misuse, with_settings
+from heartbeat.cli.export import Instant
 from heartbeat.cli.judging import demo_posts, load
+from heartbeat.cli.rightness import By
 from heartbeat.errors import ModelError
 from heartbeat.models.catalogue import Catalogue, Entry
 from heartbeat.models.trial import Sample, answers, check_variety, likeliest
@@ -16,17 +18,50 @@ from heartbeat.settings import Settings
 
 
 @click.command(short_help="Check models' files, load them and try them.")
-@click.argument("models", metavar="[NAME[/VERSION]]…", nargs=-1)
+@click.argument("names", metavar="[NAME[/VERSION]]…", nargs=-1)
+@click.option("--models", "listed", metavar="A,B|all", help="The same as a list, or `all`, which is the default.")
+@click.option("--on", type=click.Choice(["corrections"]), help="Say how right they are by what people corrected.")
+@click.option("--since", "since_ms", type=Instant(), help="With --on: what was corrected at this time or later.")
+@click.option(
+    "--by", type=click.Choice(["month", "week"]), help="With --on: the periods that are compared  [default: month]."
+)
+@click.option("--json", "as_json", is_flag=True, help="With --on: as JSON.")
 @with_settings
-def verify(settings: Settings, *, models: Sequence[str]) -> None:
+def verify(
+    settings: Settings,
+    *,
+    names: Sequence[str],
+    listed: str | None,
+    on: str | None,
+    since_ms: int | None,
+    by: By | None,
+    as_json: bool,
+) -> None:
     """Check models' files against their checksums, load them and try them on the demo's posts.
 
     Without a name: all that there are. Exits with 1 if any of them cannot be used; what is wrong is on standard error.
+
+    With --on corrections, models are verified on new data: each judges the posts that people corrected or confirmed on
+    the page (sentiment models their labels, language models their languages), overall, by language, and by the month or
+    week in which people said so. See docs/corrections.md.
     """
+    if on is None and (since_ms is not None or by is not None or as_json):
+        raise Misuse("--since, --by and --json belong to --on corrections")
     catalogue = Catalogue(settings.models_dir)
-    entries = [catalogue.find(name) for name in models] if models else catalogue.list()
+    wanted = [*names, *(name for name in (listed or "").split(",") if name)]
+    everything = not wanted or "all" in wanted
+    entries = catalogue.list() if everything else [catalogue.find(name) for name in wanted]
     if not entries:
         raise Failure(f"there are no models in {settings.models_dir}; HEARTBEAT_MODELS_DIR names another folder")
+    if on is None:
+        _verify(settings, entries)
+        return
+    from heartbeat.cli.models_verify_corrections import verify_on_corrections
+
+    verify_on_corrections(settings, entries, since_ms=since_ms, by=by or "month", as_json=as_json)
+
+
+def _verify(settings: Settings, entries: Sequence[Entry]) -> None:
     samples, failed = demo_posts(), 0
     for entry in entries:
         try:

@@ -22,6 +22,7 @@ COLUMNS: Final = (
     "was_pos", "was_neu", "was_neg", "was_model", "task", "time", "rev",
 )  # fmt: skip
 LONGEST_LINE: Final = 2**22
+_DAY_MS: Final = 86_400_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -98,12 +99,13 @@ def read_lines(path: Path, *, now_ms: int) -> Iterator[Correction]:
 
     Args:
         path: the file.
-        now_ms: when lines that do not say so were corrected.
+        now_ms: lines that say so may not have been corrected later; those that do not were when the file was written.
 
     Raises:
         BadLine: one is no correction.
         OSError: the file cannot be read.
     """
+    written_ms = min(path.stat().st_mtime_ns // 1_000_000, now_ms)
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rb") as stream:
         at = 0
@@ -114,10 +116,10 @@ def read_lines(path: Path, *, now_ms: int) -> Iterator[Correction]:
             if at == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
-                yield _read(path, at, line, now_ms)
+                yield _read(path, at, line, written_ms, now_ms)
 
 
-def _read(path: Path, at: int, line: bytes, now_ms: int) -> Correction:
+def _read(path: Path, at: int, line: bytes, written_ms: int, now_ms: int) -> Correction:
     try:
         item = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -125,7 +127,10 @@ def _read(path: Path, at: int, line: bytes, now_ms: int) -> Correction:
     if not isinstance(item, dict):
         raise BadLine(f"{path}:{at}: has to be an object with source, id, content, and label or lang")
     try:
-        return Line.model_validate({"corrected": now_ms, **item}).correction()
+        read = Line.model_validate({"corrected": written_ms, **item})
+        if read.corrected > now_ms + _DAY_MS:
+            raise BadLine(f"{path}:{at}: corrected: is in the future")
+        return read.correction()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]  # which may be a post's text
         field = f"{first['loc'][0]}: " if first["loc"] else ""

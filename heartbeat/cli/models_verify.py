@@ -1,4 +1,4 @@
-"""`heartbeat models verify`: each model's files, its graph, and its answers to the demo's posts or to corrected ones."""
+"""`heartbeat models verify`: each model's files, its graph, and its answers: to the demo's posts, or corrected ones."""
 
 from __future__ import annotations
 

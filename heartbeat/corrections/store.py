@@ -45,6 +45,8 @@ class Corrections:
         self.path = path
         self._lock = threading.Lock()
         self._connection = file.open_for_writing(path) if writing else file.open_for_reading(path)
+        self._absent = self._connection is None
+        """Nothing has ever been corrected, and nobody asked for the file to be made."""
         self._keys: dict[tuple[str, str], int] = {}
         self._keys_of: int | None = None
         """The state of the file, as SQLite numbers what other connections make of it, that `_keys` was read from."""
@@ -166,27 +168,25 @@ class Corrections:
 
     def standing(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Correction]:
         """The corrections that stand, of those posts (source, id) that have any."""
-        with self._lock:
-            if self._connection is None:
-                return {}
-            with self._explaining():
-                known = self._known_keys()
-                found = [(key, self._standing(self._open, key)) for key in keys if key in known]
+        if self._absent:
+            return {}
+        with self._lock, self._explaining():
+            known = self._known_keys()
+            found = [(key, self._standing(self._open, key)) for key in keys if key in known]
         return {key: each for key, each in found if each is not None}
 
     def page(
         self, after: int = 0, *, limit: int = PAGE_ROWS, every: bool = False, since_ms: int | None = None
     ) -> list[Correction]:
         """Corrections with numbers above `after`, in the order of these: those that stand, or every one."""
-        with self._lock:
-            if self._connection is None:
-                return []
-            with self._explaining():
-                rows = self._connection.execute(
-                    f"{_SELECT} WHERE c.number > ? AND c.corrected_ms >= ? {'' if every else f'AND {_STANDS}'}"
-                    " ORDER BY c.number LIMIT ?",
-                    (after, -(2**63) if since_ms is None else since_ms, limit),
-                ).fetchall()
+        if self._absent:
+            return []
+        with self._lock, self._explaining():
+            rows = self._open.execute(
+                f"{_SELECT} WHERE c.number > ? AND c.corrected_ms >= ? {'' if every else f'AND {_STANDS}'}"
+                " ORDER BY c.number LIMIT ?",
+                (after, -(2**63) if since_ms is None else since_ms, limit),
+            ).fetchall()
         return [_correction(row) for row in rows]
 
     def all(self, *, every: bool = False, since_ms: int | None = None) -> Iterator[Correction]:

@@ -60,7 +60,7 @@ export class Corrections {
     if (post.lang !== "und") this.text.lang = post.lang;
     else this.text.removeAttribute("lang");
     this.form.querySelector('[data-label="unscored"]').hidden = post.label !== null;
-    this.form.elements.label.value = label ?? "";
+    for (const radio of this.form.elements.label) radio.checked = radio.value === (label ?? "");
     if (![...this.select.options].some(({ value }) => value === lang)) {
       this.select.append(Object.assign(make("option", "", language(lang)), { value: lang }));
     }

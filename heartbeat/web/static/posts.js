@@ -35,7 +35,10 @@ export class Posts {
     });
     // Who goes through the list by keys holds it too: what has the focus may not go away.
     list.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && this.hold("keys", true));
-    list.addEventListener("focusout", (event) => !list.contains(event.relatedTarget) && this.hold("keys", false));
+    // Seen later: a row that is taken away while it has the focus says so in the middle of that.
+    list.addEventListener("focusout", () => queueMicrotask(() => {
+      if (this.holds.has("keys") && !list.contains(document.activeElement)) this.hold("keys", false);
+    }));
     list.addEventListener("click", (event) => {
       const row = event.target.closest(".fix")?.closest(".post");
       if (row) this._correct(row.post);

@@ -86,6 +86,7 @@ async def test_confirm(browser: Browser) -> None:
         await page.get_by_role("button", name="Confirm as right").click()
         await gone(page, DIALOG)
         assert await text(page, f"{NOTICE} span") == "Post confirmed as right."
+        await eventually(lambda: says(page, "#announcer", "Post confirmed as right."))
         assert await row(page, "so bad").locator(".pen").text_content() == "✓"
         (kept,) = world.store.page()
         assert kept.confirms and (kept.label, kept.lang) == ("negative", "en")

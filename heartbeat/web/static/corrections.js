@@ -28,9 +28,9 @@ async function send(method, query, body) {
 }
 
 export class Corrections {
-  // `changed(post, correction)` is told what stands of a post from now on: null for nothing.
-  constructor(languages, changed) {
-    this.changed = changed;
+  // `changed(post, correction)` is told what stands of a post from now on: null for nothing; `say(words)` is heard.
+  constructor(languages, { changed, say }) {
+    Object.assign(this, { changed, say });
     this.dialog = document.getElementById("correction");
     this.form = this.dialog.querySelector("form");
     this.notice = document.getElementById("corrected");
@@ -106,6 +106,7 @@ export class Corrections {
     } catch (error) {
       if (error.told && "correction" in error.told) this._stands(this.post, error.told.correction);
       this._tell();
+      this.problem.setAttribute("role", "alert"); // only now: beside an open dialog nothing else is heard
       setText(this.problem, `Not saved: ${error.message}.`);
     } finally {
       this.working = false;
@@ -150,6 +151,7 @@ export class Corrections {
     this.notice.hidden = false;
     this.notice.querySelector("button").hidden = !undo;
     setText(this.notice.querySelector("span"), words);
+    setTimeout(() => this.say(words)); // once the dialog has gone
     clearTimeout(this.timer);
     const hide = () => {
       // not while somebody is about to use it

@@ -124,9 +124,12 @@ for (const element of main.querySelectorAll(".card")) {
   card.store.query = element.querySelector(".query").textContent;
 }
 
-const corrections = new Corrections(JSON.parse(root.dataset.languages), (post, correction) => {
-  for (const card of cards.values()) card.store.correct(post, correction);
-  render();
+const corrections = new Corrections(JSON.parse(root.dataset.languages), {
+  changed(post, correction) {
+    for (const card of cards.values()) card.store.correct(post, correction);
+    render();
+  },
+  say: (words) => bar.say(words),
 });
 main.addEventListener("correct", ({ detail: { post, closed } }) => corrections.open(post, closed));
 

@@ -18,7 +18,7 @@ from heartbeat.records import Pulse
 from heartbeat.services import FeedsService
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.station import GROUPS, Station
-from heartbeat.tasks import Task
+from heartbeat.tasks import LANGUAGES, Task
 from heartbeat.web.sources import By, FeedInfo, LiveRecord, PostRow, TaskSpan, WindowRow
 from heartbeat.web.tail import LogTail
 
@@ -48,7 +48,7 @@ class Views:
     def languages(self) -> Sequence[str]:
         """What a post's language may be corrected to."""
         models = self._station.models.loaded.values()
-        return desk.languages([model.card.languages for model in models])
+        return desk.languages([model.card.languages for model in models] or [sorted(LANGUAGES)])
 
     def ready(self) -> bool:
         """Whether recovery is complete and agents are at work."""

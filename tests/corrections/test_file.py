@@ -66,6 +66,29 @@ def test_a_newer_file_a_strange_one_and_a_damaged_one_are_left_alone(tmp_path: P
             Corrections(path, writing=writing)
 
 
+def test_a_file_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as store:
+        made = store.correct(seen, "mixed", "en", now_ms=T0)
+    monkeypatch.setattr(file, "STEPS", (*file.STEPS, "ALTER TABLE corrections ADD COLUMN by TEXT;\n"))
+    with Corrections(tmp_path / "corrections.db") as store:
+        assert store.page() == [made], "before somebody writes to it"
+    for _ in range(2):
+        with opened(tmp_path) as store:
+            assert store.page() == [made]
+    with closing(sqlite3.connect(tmp_path / "corrections.db")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(file.STEPS),)
+        assert connection.execute("SELECT by FROM corrections").fetchall() == [(None,)]
+
+
+def test_a_step_is_taken_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(tmp_path).close()
+    monkeypatch.setattr(file, "STEPS", (*file.STEPS, "CREATE TABLE more (a);\nCREATE TABLE posts (a);\n"))
+    with pytest.raises(CorrectionsUnusable, match="already exists"):
+        opened(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "corrections.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'more'").fetchone() == (0,)
+
+
 def test_who_cannot_have_it_for_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file, "BUSY_MS", 50)
     store = opened(tmp_path)

@@ -95,7 +95,7 @@ class Guard:
 
 def _check_body(request: web.Request) -> None:
     """JSON alone, and little: a page of another site can send JSON only after it has asked, which is refused (405)."""
-    if request.headers.getall("Content-Type", []) == [] or request.content_type != "application/json":
+    if request.content_type != "application/json":
         raise problem(
             web.HTTPUnsupportedMediaType, "the body is not said to be JSON", "send Content-Type: application/json"
         )

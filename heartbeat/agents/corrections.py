@@ -37,9 +37,9 @@ class CorrectionsAgent:
 
     async def __call__(self, batch: Batch[Post | Heartbeat], emit: Emit) -> None:
         """Forget what these posts delete or replace."""
-        gone = [_replaced(event.value) for event in batch.events if type(event.value) is Post]
-        if gone:
-            await _patiently(lambda: self._corrections().retract(gone))
+        posts = [event.value for event in batch.events if type(event.value) is Post]
+        if posts:
+            await _patiently(lambda: self._corrections().retract(map(_replaced, posts)))
 
     async def retracted(self, posts: Sequence[Scored]) -> None:
         """Forget what has just been taken out of the history: nobody can correct it from then on."""

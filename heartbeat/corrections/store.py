@@ -143,7 +143,7 @@ class Corrections:
             known = self._known_keys()
             due = [
                 gone
-                for gone in posts
+                for gone in (posts if known else ())
                 if (rev := known.get(gone[:2])) is not None and (gone.rev is None or gone.rev >= rev)
             ]
         if not due:

@@ -1,6 +1,6 @@
 // What people say of posts. One dialog for all of them, outside the lists: these may move on while somebody chooses.
 
-import { GLYPHS, language, make, setText, shorten } from "./words.js";
+import { GLYPHS, confidence, language, make, percent, setText, shorten } from "./words.js";
 
 const TEXT = 600;
 const SHOWN_MS = 30_000;
@@ -176,6 +176,7 @@ export function marks(post) {
     mark.append(Object.assign(make("span", "glyph", GLYPHS[label]), { ariaHidden: "true" }), ` ${label}`);
   }
   mark.append(make("span", "unseen", `, ${verdictWords(post, correction)}`));
-  mark.title = `${verdictWords(post, correction)}; the model said ${modelWords(post)}`;
+  const sure = confidence(post);
+  mark.title = `${verdictWords(post, correction)}; the model said ${modelWords(post)}${sure === null ? "" : `, ${percent(sure)} sure of the label`}`;
   return [mark];
 }

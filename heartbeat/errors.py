@@ -29,7 +29,8 @@
     │   ├── PostNotThere       what is to be corrected is not in the history, or not any more
     │   ├── TextNotKept        its text has been erased, and without one a correction is of no use
     │   ├── CorrectedMeanwhile somebody else has corrected it since it was looked at
-    │   └── CorrectionsUnusable    the file of corrections cannot be used
+    │   ├── CorrectionsUnusable    the file of corrections cannot be used
+    │   └── BadLine            a line of a file is no correction; names line and field (`corrections.lines`)
     └── StartError             the worker cannot start (port in use, folder not writable, …)
 
 A message says what happened, to which input, and what to do about it. `str(error)` is made to be shown to a

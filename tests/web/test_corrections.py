@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from heartbeat.corrections import file
+from heartbeat.errors import HistoryError
 from heartbeat.records import Scored
 from heartbeat.settings import Settings
 from heartbeat.testing.clock import FakeClock
@@ -249,6 +250,20 @@ async def test_only_a_little_is_taken_and_only_where_it_belongs() -> None:
                 assert response.status == 405
                 assert set(response.headers["Allow"].split(",")) == {"GET", "HEAD", "POST", "DELETE"}
         await send(served, body(post), 400, "DELETE", "?source=x&id=1")
+
+
+async def test_a_history_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = new_world()
+    post = world.say("aurora", NOW_MS)
+
+    def seen(*arguments: Any) -> Any:
+        raise HistoryError("the history /var/x cannot be used now")
+
+    monkeypatch.setattr(world.corrections, "_find", seen)
+    async with Serving(world) as served:
+        error = (await send(served, body(post, label="mixed"), 503))["error"]
+        assert error["hint"] == "try again; the log says why" and "/var" not in str(error)
+        assert (await served.get("/api/corrections"))["corrections"] == []
 
 
 async def test_a_busy_file_is_told_and_posts_are_shown_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,17 @@ from heartbeat.corrections.rows import SeenPost
 from heartbeat.engine.faust import HeartbeatApp
 from heartbeat.errors import HistoryError, PostNotThere, TextNotKept
 from heartbeat.feeds.status import FeedInfo as RunnerInfo
-from heartbeat.records import Pulse
+from heartbeat.insights.company import Company
+from heartbeat.insights.insight import Past, Span
+from heartbeat.insights.voice import Said
+from heartbeat.records import BEFORE_TIME_MS, Pulse
 from heartbeat.services import FeedsService
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.station import GROUPS, Station
 from heartbeat.tasks import LANGUAGES, Task
 from heartbeat.web.sources import By, FeedInfo, LiveRecord, PostRow, TaskSpan, WindowRow
 from heartbeat.web.tail import LogTail
+from heartbeat.windows.ids import WindowId
 
 T = TypeVar("T")
 
@@ -57,6 +61,14 @@ class Views:
     def open_windows(self, task: str, size_s: int) -> Iterable[Pulse]:
         """The windows in the live table that are not sealed."""
         return self._station.view.open_windows(task, size_s) if self.ready() else ()
+
+    def live_window(self, task: str, size_s: int, start_ms: int) -> Pulse | None:
+        """One of these."""
+        return self._station.view.live_window(WindowId(task, size_s, start_ms)) if self.ready() else None
+
+    def watermark_ms(self, task: str) -> int:
+        """Up to where the task's windows are closed."""
+        return self._station.view.watermark_ms(task) if self.ready() else BEFORE_TIME_MS
 
     def feeds(self) -> Sequence[FeedInfo]:
         """Every feed that runs, or has run since the worker started."""
@@ -138,6 +150,19 @@ class HistoryView:
             source, post_id, row.rev, row.content, task, time_ms,
             row.label, row.lang, row.lang_confidence, row.pos, row.neu, row.neg, row.model,
         )  # fmt: skip
+
+    async def past(self, task: str, size_s: int, company: Company, spans: Sequence[Span]) -> Past:
+        """What insights into a task are made from."""
+        nothing = Past(size_s, {}, {}, None)
+        return await self._read(lambda: self._reader.around(size_s).past(task, company, spans), nothing)
+
+    async def said(self, tasks: Sequence[str], size_s: int, from_ms: int, to_ms: int) -> Sequence[Said]:
+        """The posts of each window of these tasks that begins in [from_ms, to_ms)."""
+        return await self._read(lambda: self._reader.around(size_s).said(tasks, from_ms, to_ms), [])
+
+    async def newest(self, tasks: Sequence[str], size_s: int) -> int | None:
+        """The start of the newest closed window of any of these tasks."""
+        return await self._read(lambda: self._reader.around(size_s).newest(tasks), None)
 
     async def _read(self, read: Callable[[], T], nothing: T) -> T:
         return await asyncio.to_thread(read) if self._ready() else nothing

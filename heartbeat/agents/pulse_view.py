@@ -42,6 +42,11 @@ class PulseView:
         pulses = [state.pulse(window, late) for window, state in self.windows(task, size_s)]
         return sorted(pulses, key=lambda pulse: pulse.start_ms)
 
+    def live_window(self, window: WindowId) -> Pulse | None:
+        """One of them; None if it has no posts or is sealed."""
+        state = self._agent.part(partition_of(window.task, self._partitions)).window(window)
+        return None if state is None else state.pulse(window, self.progress(window.task).late)
+
     def progress(self, task: str) -> Progress:
         """How far a task is for good, and how many late posts it has had."""
         return self._agent.part(partition_of(task, self._partitions)).progress(task)

@@ -9,6 +9,6 @@ The history keeps windows and posts for charts and exports, in a SQLite file of 
 - `table_writers` writes rows as CSV, JSON lines or Parquet
 
 The other modules are the file's own business: `history_file` (schema, opening, errors), `history_statements` (many
-rows in one statement), `history_snapshot` and `history_post_pages` (reading), `history_tables` with `history_names`,
-`history_posts`, `history_windows`, `history_texts` and `history_upkeep` (writing, in the one thread).
+rows in one statement), `history_snapshot`, `history_post_pages` and `history_insights` (reading), `history_tables` with
+`history_names`, `history_posts`, `history_windows`, `history_texts` and `history_upkeep` (writing, in the one thread).
 """

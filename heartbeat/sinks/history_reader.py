@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 
 from heartbeat.records import Figures, Pulse
+from heartbeat.sinks.history_insights import Around
 from heartbeat.sinks.history_post_pages import PostPages
 from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary, WindowRow, window_row
 from heartbeat.sinks.history_snapshot import Snapshots
@@ -150,6 +151,18 @@ class HistoryReader:
             if len(rows) < self._page_rows:
                 return
             start_ms = rows[-1][0] + 1
+
+    def through(self, topic: str, partition: int) -> int:
+        """The first offset of a partition that is not in the file yet."""
+        with self._snapshots.one() as connection:
+            found = connection.execute(
+                "SELECT next FROM offsets WHERE topic = ? AND partition = ?", (topic, partition)
+            ).fetchall()
+        return int(found[0][0]) if found else 0
+
+    def around(self, size_s: int) -> Around:
+        """Reads what insights are made from, in windows of this size."""
+        return Around(self._snapshots, size_s)
 
     def pulses(
         self, task: str, size_s: int, *, from_ms: int | None = None, to_ms: int | None = None

@@ -130,7 +130,8 @@ class Api:
         raise problem(
             web.HTTPNotFound,
             f"there is nothing at {request.path[:200]!r}",
-            "known are: /api/tasks, /api/windows, /api/posts, /api/corrections, /api/feeds, /api/health",
+            "known are: /api/tasks, /api/windows, /api/insights, /api/voice, /api/posts, /api/corrections, /api/feeds, "
+            "/api/health",
         )
 
     def _now(self) -> str:

@@ -7,12 +7,12 @@ import asyncio
 from aiohttp import web
 from aiohttp.log import server_logger
 
-from heartbeat.web.api import Api
 from heartbeat.web.assets import Asset, Assets
 from heartbeat.web.corrections import CorrectionsApi
 from heartbeat.web.events import Events
 from heartbeat.web.guard import CORRECTIONS, Guard, add_headers
 from heartbeat.web.hub import Hub
+from heartbeat.web.insights import InsightsApi
 from heartbeat.web.live import Live
 from heartbeat.web.pages import Pages
 from heartbeat.web.problems import NoRubbish, answer, problems
@@ -23,7 +23,7 @@ def install(web_app: web.Application, sources: WebSources) -> None:
     """Add middlewares, routes and clean-up to an application that has not started."""
     assets = Assets()
     live = Live(sources, Hub())
-    api, corrections = Api(sources), CorrectionsApi(sources)
+    api, corrections = InsightsApi(sources), CorrectionsApi(sources)
 
     async def alive(request: web.Request) -> web.Response:
         return answer({"live": True})
@@ -57,6 +57,8 @@ def install(web_app: web.Application, sources: WebSources) -> None:
     router.add_get("/static/{digest}/{name}", assets.get)
     router.add_get("/api/tasks", api.tasks)
     router.add_get("/api/windows", api.windows)
+    router.add_get("/api/insights", api.insights)
+    router.add_get("/api/voice", api.voice)
     router.add_get("/api/posts", api.posts)
     router.add_get("/api/feeds", api.feeds)
     router.add_get("/api/health", api.health)

@@ -9,6 +9,9 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 from heartbeat.clock import Clock
 from heartbeat.corrections.desk import Desk
 from heartbeat.health import HealthBoard
+from heartbeat.insights.company import Company
+from heartbeat.insights.insight import Past, Span
+from heartbeat.insights.voice import Said
 from heartbeat.records import Figures, Late, Pulse, Scored
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task
@@ -99,6 +102,18 @@ class HistorySource(Protocol):
         """The newest posts by event time, newest first; retracted ones are gone."""
         ...
 
+    async def past(self, task: str, size_s: int, company: Company, spans: Sequence[Span]) -> Past:
+        """What insights into a task are made from (see `sinks.history_insights`)."""
+        ...
+
+    async def said(self, tasks: Sequence[str], size_s: int, from_ms: int, to_ms: int) -> Sequence[Said]:
+        """The posts of each window of these tasks that begins in [from_ms, to_ms)."""
+        ...
+
+    async def newest(self, tasks: Sequence[str], size_s: int) -> int | None:
+        """The start of the newest closed window of any of these tasks."""
+        ...
+
 
 class WebSources(Protocol):
     """Everything that the web side asks of the worker."""
@@ -142,6 +157,14 @@ class WebSources(Protocol):
 
     def open_windows(self, task: str, size_s: int) -> Iterable[Pulse]:
         """The windows in the live table, as they stand now: open ones, and closed ones that are not sealed yet."""
+        ...
+
+    def live_window(self, task: str, size_s: int, start_ms: int) -> Pulse | None:
+        """One of these; None if it has no posts or is sealed."""
+        ...
+
+    def watermark_ms(self, task: str) -> int:
+        """Up to where the task's windows are closed; `BEFORE_TIME_MS` where nothing has been promised."""
         ...
 
     def feeds(self) -> Sequence[FeedInfo]:

@@ -24,7 +24,10 @@ from heartbeat.engine.log import Append, UnitWrite
 from heartbeat.errors import PostNotThere, TextNotKept
 from heartbeat.feeds.base import FeedState
 from heartbeat.health import HealthBoard, State
-from heartbeat.records import Codec, Figures, Late, Pulse, Record, Scored
+from heartbeat.insights.company import Company
+from heartbeat.insights.insight import Past, Span
+from heartbeat.insights.voice import Said
+from heartbeat.records import BEFORE_TIME_MS, Codec, Figures, Late, Pulse, Record, Scored
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task, parse
 from heartbeat.testing.memory_log import MemoryLog
@@ -97,6 +100,7 @@ class World:
         self.kept: dict[tuple[str, str, str], Kept] = {}
         self.late: defaultdict[str, int] = defaultdict(int)
         self.feed_infos: dict[str, FeedInfo] = {}
+        self.watermarks: dict[str, int] = {}
         self.number = 0
         self.history = WorldHistory(self)
         folder = Path(tempfile.mkdtemp(prefix="heartbeat-world-"))
@@ -118,6 +122,12 @@ class World:
 
     def open_windows(self, task: str, size_s: int) -> Iterable[Pulse]:
         return [window for (name, size, _), window in self.table.items() if (name, size) == (task, size_s)]
+
+    def live_window(self, task: str, size_s: int, start_ms: int) -> Pulse | None:
+        return self.table.get((task, size_s, start_ms))
+
+    def watermark_ms(self, task: str) -> int:
+        return self.watermarks.get(task, BEFORE_TIME_MS)
 
     def feeds(self) -> Sequence[FeedInfo]:
         return list(self.feed_infos.values())
@@ -193,6 +203,7 @@ class World:
 
     def close(self, task: str, watermark_ms: int) -> None:
         """Close windows that end by the watermark, and seal those that ended long before."""
+        self.watermarks[task] = max(watermark_ms, self.watermark_ms(task))
         for key, window in list(self.table.items()):
             end_ms = window.start_ms + 1000 * window.size_s
             if window.task != task or end_ms > watermark_ms:
@@ -335,6 +346,47 @@ class WorldHistory:
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
         mine = [kept.row for (name, _, _), kept in self._world.kept.items() if name == task and not kept.retracted]
         return sorted(mine, key=lambda row: row.time_ms, reverse=True)[:limit]
+
+    async def past(self, task: str, size_s: int, company: Company, spans: Sequence[Span]) -> Past:
+        def within(names: Sequence[str]) -> list[Pulse]:
+            return [
+                window
+                for (name, size, start_ms), window in self._world.stored.items()
+                if name in names and size == size_s and any(first <= start_ms < last for first, last in spans)
+            ]
+
+        def together(names: Sequence[str]) -> dict[int, int]:
+            posts: defaultdict[int, int] = defaultdict(int)
+            for window in within(names):
+                posts[window.start_ms] += window.overall.scored + window.overall.unscored
+            return dict(posts)
+
+        mine = within([task])
+        return Past(
+            size_s,
+            {window.start_ms: window.overall for window in mine},
+            together(company.alike),
+            min((start for name, size, start in self._world.stored if (name, size) == (task, size_s)), default=None),
+            None if company.voices is None else together(company.voices),
+            {window.start_ms for window in mine if not window.final},
+        )
+
+    async def said(self, tasks: Sequence[str], size_s: int, from_ms: int, to_ms: int) -> Sequence[Said]:
+        return [
+            Said(name, start_ms, window.overall.scored + window.overall.unscored, window.final)
+            for (name, size, start_ms), window in self._world.stored.items()
+            if name in tasks and size == size_s and from_ms <= start_ms < to_ms
+        ]
+
+    async def newest(self, tasks: Sequence[str], size_s: int) -> int | None:
+        return max(
+            (
+                start_ms
+                for (name, size, start_ms), window in self._world.stored.items()
+                if name in tasks and size == size_s and window.final
+            ),
+            default=None,
+        )
 
 
 def new_world(*names: str, minutes: float = 12, rate: float = 0.5) -> World:

@@ -1,4 +1,4 @@
-"""`heartbeat export windows|posts`: the history as a table, while a worker runs and when none does."""
+"""`heartbeat export windows|posts|insights`: the history as a table, while a worker runs and when none does."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import click
 
 from heartbeat import tasks as _tasks
 from heartbeat.cli.common import Failure, Misuse, require_data_dir, with_settings, writing_out
+from heartbeat.cli.insight_rows import INSIGHT_COLUMNS, insight_rows
 from heartbeat.errors import ConfigError
 from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
@@ -112,9 +113,9 @@ def table_options(command: F) -> F:
     return command
 
 
-@click.group(short_help="Write windows or posts as CSV, JSONL or Parquet.")
+@click.group(short_help="Write windows, posts or insights as CSV, JSONL or Parquet.")
 def export() -> None:
-    """Write the history as a table: windows or posts, as CSV, JSON lines or Parquet.
+    """Write the history as a table: windows, posts or insights, as CSV, JSON lines or Parquet.
 
     Works while a worker runs and when none does. See docs/export.md for the columns.
     """
@@ -169,6 +170,46 @@ def posts(
         write_table(format_, output, POST_COLUMNS, rows, spreadsheet)
 
 
+@export.command()
+@table_options
+@click.option(
+    "--size", "size_s", type=click.IntRange(min=1), help="Windows of this many seconds  [default: the largest]."
+)
+@with_settings
+def insights(
+    settings: Settings,
+    *,
+    format_: Format,
+    task: str | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    output: Path | None,
+    spreadsheet: bool,
+    size_s: int | None,
+) -> None:
+    """Write how windows that start in [--from, --to) stand to others, ordered by task and start.
+
+    Share of voice, changes, spikes and shifts; see docs/figures.md.
+    """
+    _check(format_, from_ms, to_ms, output, spreadsheet)
+    with _history(settings, task) as reader:
+        size_s = _judged_size(settings, reader.sizes(task), size_s)
+        names = reader.tasks() if task is None else [task]
+        tasks = _configured(settings)
+        rows = (
+            row for name in names for row in insight_rows(reader, name, size_s, tasks, from_ms=from_ms, to_ms=to_ms)
+        )
+        write_table(format_, output, INSIGHT_COLUMNS, rows, spreadsheet)
+
+
+def _judged_size(settings: Settings, sizes: Sequence[int], size_s: int | None) -> int:
+    """The size that is asked for, or the largest; of those that are counted, not of those that are added up later."""
+    counted = [size for size in sizes if size in settings.window_sizes_s] or sizes
+    if size_s is not None and counted and size_s not in counted:
+        raise Failure(f"there are no insights into windows of {size_s} s; there are for {', '.join(map(str, counted))}")
+    return size_s if size_s is not None else max(counted, default=1)
+
+
 def _check(format_: Format, from_ms: int | None, to_ms: int | None, output: Path | None, spreadsheet: bool) -> None:
     if from_ms is not None and to_ms is not None and from_ms > to_ms:
         raise Misuse(f"--from ({rfc3339(from_ms)}) is after --to ({rfc3339(to_ms)})")
@@ -185,18 +226,18 @@ def _history(settings: Settings, task: str | None) -> Iterator[HistoryReader]:
     require_data_dir(settings)
     with HistoryReader(path) as reader:
         if task is not None and task not in (known := reader.tasks()):
-            if task not in _configured(settings):
+            if task not in {each.name for each in _configured(settings)}:
                 have = f"there are {', '.join(known)}" if known else "there are none yet"
                 raise Failure(f"there is no task {task!r} in {path}; {have}")
             click.echo(f"nothing has been counted for {task} yet", err=True)
         yield reader
 
 
-def _configured(settings: Settings) -> set[str]:
+def _configured(settings: Settings) -> Sequence[_tasks.Task]:
     try:
-        return {task.name for task in _tasks.load(settings.config_dir)}
+        return _tasks.load(settings.config_dir)
     except ConfigError:  # the worker's affair: what is in the history can be had all the same
-        return set()
+        return ()
 
 
 def write_table(

@@ -5,8 +5,10 @@ import { Card } from "./card.js";
 import { Corrections } from "./corrections.js";
 import { History } from "./history.js";
 import { readPalette } from "./ink.js";
+import { Insights } from "./insights.js";
 import { Memory } from "./memory.js";
 import { Stream } from "./stream.js";
+import { Voice } from "./voice.js";
 import { rate } from "./words.js";
 
 const OPEN_AT_FIRST = 3;
@@ -38,6 +40,8 @@ const page = {
   now: () => page.paused ?? lost ?? Date.now() + skew,
 };
 const history = new History(page);
+const insights = new Insights(page, sizes);
+const voices = [...document.querySelectorAll(".voice")].map((element) => new Voice(element, page, sizes));
 
 function adopt(element, name) {
   const card = new Card(element, name, sizes);
@@ -78,9 +82,13 @@ function render() {
   const now = page.now();
   const how = { still: calm.matches || page.paused !== null, ready: bar.ready, lost: lost !== null };
   for (const card of cards.values()) {
-    if (lost === null) history.follow(card, card.views(now, page.rangeMs));
+    if (lost === null) {
+      history.follow(card, card.views(now, page.rangeMs));
+      insights.follow(card);
+    }
     card.render(now, page.rangeMs, how);
   }
+  if (lost === null) for (const voice of voices) voice.follow();
 }
 
 function prune() {
@@ -136,6 +144,7 @@ main.addEventListener("correct", ({ detail: { post, closed } }) => corrections.o
 bar.onRange(() => {
   page.rangeMs = 60_000 * minutes();
   for (const card of cards.values()) history.one(card);
+  for (const voice of voices) voice.again();
   render();
 });
 
@@ -158,6 +167,7 @@ dark.addEventListener("change", () => {
     card.drawn = "";
     card.line.draw(page.now(), true);
   }
+  for (const voice of voices) voice.draw();
   render();
 });
 
@@ -192,7 +202,11 @@ const stream = new Stream({
     for (const card of cards.values()) card.store.heard(moment);
     history.all();
   },
-  window: (event) => take(() => cardOf(event.task).store.take(event)),
+  window: (event) => take(() => {
+    const card = cardOf(event.task);
+    card.store.take(event);
+    insights.hear(card, event);
+  }),
   post: (event) => take(() => {
     const card = cardOf(event.task);
     card.store.hear(event);

@@ -9,7 +9,7 @@ const LONGEST_PAUSE_MS = 120_000;
 
 const script = { loading: null, pause: FIRST_PAUSE_MS, notBefore: 0 };
 
-function plotly() {
+export function plotly() {
   script.loading ??= new Promise((resolve, reject) => {
     const element = document.createElement("script");
     element.src = document.documentElement.dataset.plotly;
@@ -27,7 +27,7 @@ function plotly() {
   return script.loading;
 }
 
-const colour = (style, name) => style.getPropertyValue(`--${name}`).trim();
+export const colour = (style, name) => style.getPropertyValue(`--${name}`).trim();
 
 function layout(style, { from, to, most, width }) {
   const line = colour(style, "line");

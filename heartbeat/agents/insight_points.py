@@ -1,0 +1,90 @@
+"""An agent that gives closed windows their insights: fields beside the points that a sink writes of them.
+
+pulse (Pulse) ─► a sink. It writes no points of its own but fields of the points that are there, or will be: the same
+series and time. So neither waits for the other, and to write them again changes nothing.
+
+A share of voice needs what all tasks say, and their windows close in other partitions; so a window is written when it
+is `SETTLE_MS` old, and not before the history, which everything is read from, has stored its record. When a window is
+corrected its fields are written again. When only others are that it is held against, they are not: such changes are
+small, and writing the history again (a command of the sink) makes them good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from heartbeat.clock import Clock
+from heartbeat.engine.agent import AgentSpec, Batch, Emit
+from heartbeat.errors import HistoryError, Retry
+from heartbeat.records import Late, Pulse
+from heartbeat.sinks.insight_fields import InsightFields, Window
+from heartbeat.topics import PULSE
+
+NAME: Final = "insight-points"
+MAX_MESSAGES: Final = 1_000
+SETTLE_MS: Final = 5_000
+"""How long after one window of a time has closed those of all tasks have, as a rule: watermarks come each second."""
+HISTORY_AFTER_S: Final = 0.5
+"""How long to wait for history, which reads the same topic."""
+
+Write: TypeAlias = Callable[[int, Mapping[Window, Mapping[str, float]]], Awaitable[None]]
+"""Writes the fields of windows of a partition; returns when they are there, and raises `Retry` where that may pass."""
+
+
+class InsightPoints:
+    """See the top of the module.
+
+    Args:
+        fields: what is written; asked in a thread, by one batch at a time.
+        write: how.
+        clock: tells how old a window is.
+        sleep: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        fields: Callable[[], InsightFields],
+        write: Write,
+        clock: Clock,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._fields, self._write, self._clock, self._sleep = fields, write, clock, sleep
+        self._one = asyncio.Lock()
+
+    def spec(self) -> AgentSpec:
+        """The agent as the engine runs it."""
+        return AgentSpec(NAME, PULSE, self, max_messages=MAX_MESSAGES, linger_s=1.0, max_inflight=1)
+
+    async def __call__(self, batch: Batch[Pulse | Late], emit: Emit) -> None:
+        """Write the fields of the batch's closed windows."""
+        closed = [event for event in batch if type(event.value) is Pulse and event.value.final]
+        if not closed:
+            return
+        young_ms = closed[-1].timestamp_ms + SETTLE_MS - self._clock.now_ms()
+        if 0 < young_ms <= SETTLE_MS:
+            await self._sleep(young_ms / 1000)
+        windows: Sequence[Window] = list(
+            dict.fromkeys(
+                (event.value.task, event.value.size_s, event.value.start_ms)
+                for event in closed
+                if isinstance(event.value, Pulse)
+            )
+        )
+        async with self._one:
+            try:
+                found = await asyncio.to_thread(self._read, batch, closed[-1].offset, windows)
+            except HistoryError as error:
+                raise Retry(str(error)) from error
+        if found is None:
+            raise Retry("waits for the history, which has not stored a window yet", after_s=HISTORY_AFTER_S)
+        if found:
+            await self._write(batch.partition, found)
+
+    def _read(
+        self, batch: Batch[Pulse | Late], offset: int, windows: Sequence[Window]
+    ) -> dict[Window, dict[str, float]] | None:
+        fields = self._fields()
+        return fields.of(windows) if fields.has_stored(batch.tp.topic, batch.partition, offset) else None

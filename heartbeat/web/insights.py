@@ -116,17 +116,17 @@ class InsightsApi(Api):
 
     # -- figures --------------------------------------------------------------------------------------------------
 
-    async def _insight(self, name: str, size_s: int, start_ms: int, closed_ms: int | None) -> Insight:
+    async def _insight(self, name: str, size_s: int, start_ms: int, closed_ms: int | None) -> Insight | None:
+        """The figures of a window; None where nothing is stored of it and nobody may have listened."""
         company = company_of(name, {task.name: task.feeds for task in self._sources.tasks()})
         past = await self._sources.history.past(name, size_s, company, spans_of(size_s, start_ms))
         past = self._overlaid(name, past)
         if company.voices is not None:
             past = await self._with_voices(past, company.voices, start_ms)
+        judge = Judge(past, closed_ms)
         if start_ms in past.windows:
-            final = start_ms not in past.unfinished
-        else:
-            final = closed_ms is not None and start_ms + 1000 * size_s <= closed_ms
-        return Judge(past, closed_ms).insight(start_ms, final=final)
+            return judge.insight(start_ms, final=start_ms not in past.unfinished)
+        return judge.insight(start_ms, final=True) if judge.knows(start_ms) else None
 
     def _overlaid(self, name: str, past: Past) -> Past:
         """The task's windows as they stand in the live table, where they do."""

@@ -96,6 +96,20 @@ async def test_silence_is_a_window_too() -> None:
     assert (found["score"], found["shares"]["positive"], found["shifts"]["negative"]) == (None, None, None)
 
 
+async def test_a_window_that_nobody_heard_is_not_taken_for_silence() -> None:
+    """A worker that has just started has closed a quarter of an hour in which it was not there."""
+    world = new_world()
+    for minute in (1, 2, 3):
+        world.say("aurora", NOW_MS + minute * MINUTE)
+    world.close("aurora", NOW_MS + 4 * MINUTE)
+    world.publish()
+    async with Serving(world) as served:
+        assert await insight(served, "task=aurora&size=900") is None
+        assert (await insight(served, "task=aurora&size=60"))["total"] == 1
+        assert await insight(served, f"task=aurora&size=60&at={NOW_MS - MINUTE}") is None
+        assert await insight(served, f"task=aurora&size=60&at={NOW_MS + 60 * MINUTE}") is None
+
+
 async def test_an_open_window_is_flagged_and_not_scored() -> None:
     world = new_world()
     talk(world, 40, {"aurora": 12})

@@ -55,7 +55,7 @@ export class Timeline {
     new IntersectionObserver(([entry]) => {
       this.visible = entry.isIntersecting;
       if (this.visible) this.draw();
-    }, { rootMargin: "200px" }).observe(place);
+    }, { rootMargin: "600px" }).observe(place);
     new ResizeObserver(() => {
       const { clientWidth: width, clientHeight: height } = place;
       if (this.drawn && width && (width !== this.width || height !== this.height)) this.draw();

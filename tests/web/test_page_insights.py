@@ -108,8 +108,8 @@ async def test_nothing_moves_when_it_comes(browser: Browser, monkeypatch: pytest
     world, newest_ms = world_with_a_week("aurora", "tram", "coffee")
     store(world, "aurora", newest_ms, 100, 3_000)
     viewport = {"width": width, "height": 900}
-    places = """() => [...document.querySelectorAll('.card, .details, .voice')]
-        .map(each => Math.round(each.getBoundingClientRect().top + scrollY))"""
+    places = """() => [...document.querySelectorAll('.voice, .insight')]
+        .map(each => each.getBoundingClientRect()).map(({ top, height }, at) => [height, at ? 0 : top + scrollY])"""
     told = asyncio.Event()
     past, said = world.history.past, world.history.said
 

@@ -69,6 +69,7 @@ async def test_a_window_out_of_the_ordinary_is_told_in_words(browser: Browser) -
         title = await page.locator(card("aurora", '[data-badge="shift"]')).get_attribute("title") or ""
         assert "75 % of 400 scored posts are negative, 24 % before (+51 points" in title and "95 % interval" in title
         assert title in await text(page, card("aurora", '[data-badge="shift"] .unseen'))
+        await page.locator(card("tram")).scroll_into_view_if_needed()
         await says(page, "tram", "100 posts", "±0 % on the 15 min before", "as busy as usual", "mood as usual")
         assert await strengths(page, "tram") == ["usual", "usual"]
 

@@ -103,12 +103,12 @@ export class Insights {
     if (final && (size === state.size || state.size === null)) state.due = Math.min(state.due, this.page.now() + SETTLE_MS);
   }
 
-  // To be called about once a second.
+  // To be called about once a second. What nobody sees is not asked for: tasks may be many.
   async follow(card) {
     const state = this._state(card);
     const place = card.find(".insight");
     place.hidden = !card.store.configured;
-    if (place.hidden || state.busy || this.page.paused !== null || this.page.now() < state.due) return;
+    if (place.hidden || !card.line.visible || state.busy || this.page.paused !== null || this.page.now() < state.due) return;
     state.busy = true;
     try {
       const insight = await this._read(card.store.name);

@@ -26,6 +26,7 @@ _DECADE_HOURS = 10 * 366 * 24
 _CENTURY_DAYS = 100 * 366
 _MOST_BYTES = 2**60
 """Bounds that nobody meets on purpose; beyond them times and sizes do not fit where they have to."""
+_HOST = re.compile(r"(wss?://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?(/[^\s?#]*)?")
 _HERE = Path(__file__).resolve().parent.parent
 
 
@@ -63,6 +64,17 @@ class Settings(BaseSettings):
 
     web_host: str = Field("127.0.0.1", description="the address that the pages are served on")
     web_port: int = Field(6066, ge=1, le=65535, description="the port that the pages are served on")
+
+    bluesky_hosts: tuple[str, ...] = Field(
+        (
+            "jetstream1.us-east.bsky.network",
+            "jetstream2.us-east.bsky.network",
+            "jetstream1.us-west.bsky.network",
+            "jetstream2.us-west.bsky.network",
+        ),
+        min_length=1,
+        description="Jetstream hosts that the feed `bluesky` tries in turn: names or wss:// addresses",
+    )
 
     partitions: int = Field(4, ge=1, le=256, description="partitions of each topic; fixed once the log exists")
     batch_posts: int = Field(512, ge=1, le=10_000, description="the most messages that an agent takes at once")
@@ -150,6 +162,14 @@ class Settings(BaseSettings):
         if not sizes or any(size < 1 or 86_400 % size for size in sizes) or len(set(sizes)) != len(sizes):
             raise ValueError("each size has to divide a day, and stand once")
         return tuple(sorted(sizes))
+
+    @field_validator("bluesky_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} has to be a host's name, or ws:// or wss:// and a path without a query")
+        return hosts
 
     @field_validator("broker")
     @classmethod

@@ -42,12 +42,13 @@ class Delivery:
     """Some posts in the order of their arrival, and where the feed stands after them.
 
     Attributes:
-        posts: with `tasks` left empty: the runner fills them in. May be none (a heartbeat alone).
+        posts: with `tasks` left empty: the runner fills them in. May be none (a heartbeat alone). A deletion without
+            an id takes back all posts of its author so far; only a feed that `knows_authors` may say so.
         rejected: items that are no posts.
         cursor: names the place after the last of them; opaque to everybody but the feed.
         watermark_ms: nothing below it follows, except what is late; None while the feed cannot promise anything new.
         state: caught up, behind, disconnected or ended.
-        why: for people, when disconnected.
+        why: for people, when disconnected; else what they should know of the feed besides.
     """
 
     posts: Sequence[Post]

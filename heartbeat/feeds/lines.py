@@ -49,7 +49,7 @@ def parse_line(line: bytes, feed: str, received_ms: int, newest_ms: int | None) 
     except orjson.JSONDecodeError as error:
         raise BadPost(f"is no JSON: {error.msg} (character {error.pos + 1})") from None
     if type(fields) is not dict:
-        raise BadPost(f"is {_kind(fields)}, not an object")
+        raise BadPost(f"is {kind_of(fields)}, not an object")
     get = fields.get
     op = get("op")
     if op is None or op == "upsert":
@@ -62,12 +62,12 @@ def parse_line(line: bytes, feed: str, received_ms: int, newest_ms: int | None) 
     if type(post_id) is int:
         post_id = str(post_id)
     elif type(post_id) is not str:
-        raise _wrong("id", post_id, "text or a whole number")
+        raise wrong("id", post_id, "text or a whole number")
     source, content = get("source"), "" if deletes else get("content")
     if type(source) is not str:
-        raise _wrong("source", source, "text")
+        raise wrong("source", source, "text")
     if type(content) is not str:
-        raise _wrong("content", content, "text")
+        raise wrong("content", content, "text")
     time = get("time")
     if type(time) is int and 0 <= time <= LAST_MS:
         time_ms = time
@@ -86,9 +86,9 @@ def parse_line(line: bytes, feed: str, received_ms: int, newest_ms: int | None) 
         raise BadPost("rev has to be a whole number from 0 on")
     author, url, lang = get("author"), get("url"), get("lang")
     if author is not None and type(author) is not str:
-        raise _wrong("author", author, "text")
+        raise wrong("author", author, "text")
     if url is not None and type(url) is not str:
-        raise _wrong("url", url, "text")
+        raise wrong("url", url, "text")
     if lang is not None:
         lang = _language(lang)
     if b"\\u0000" in line:
@@ -117,7 +117,7 @@ def _time(value: Any) -> int:
     elif type(value) is int:
         time_ms = value
     else:
-        raise _wrong("time", value, "milliseconds since 1970 as a whole number, or an RFC 3339 time")
+        raise wrong("time", value, "milliseconds since 1970 as a whole number, or an RFC 3339 time")
     if not 0 <= time_ms <= LAST_MS:
         raise BadPost("time is out of range: it has to lie in the years 1970 to 9999")
     return time_ms
@@ -126,7 +126,7 @@ def _time(value: Any) -> int:
 def _language(value: Any) -> str | None:
     """The code that hints at a language: `pt` for `pt-BR`; None where it says that nothing is known."""
     if type(value) is not str:
-        raise _wrong("lang", value, "text")
+        raise wrong("lang", value, "text")
     found = _LANGUAGE.fullmatch(value)
     if found is None:
         return None
@@ -134,11 +134,13 @@ def _language(value: Any) -> str | None:
     return None if code in _NO_LANGUAGE else _OLD_CODES.get(code, code)
 
 
-def _wrong(name: str, value: Any, wanted: str) -> BadPost:
+def wrong(name: str, value: Any, wanted: str) -> BadPost:
+    """Says of a field what it is and what it has to be."""
     if value is None:
         return BadPost(f"{name} is missing")
-    return BadPost(f"{name} is {_kind(value)}; it has to be {wanted}")
+    return BadPost(f"{name} is {kind_of(value)}; it has to be {wanted}")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a value out of JSON is, in words."""
     return "null" if value is None else _KINDS[type(value)]

@@ -18,6 +18,7 @@ from heartbeat.engine.log import Log, UnitWrite
 from heartbeat.errors import FeedError, FeedUnreachable, HeartbeatError, LogUnavailable
 from heartbeat.feeds.base import Delivery, Feed, FeedState
 from heartbeat.feeds.cursors import standing
+from heartbeat.feeds.known import Known
 from heartbeat.feeds.promises import Promises, Says
 from heartbeat.feeds.status import FeedInfo, FeedStatus
 from heartbeat.feeds.units import Lateness, Units
@@ -51,7 +52,7 @@ class FeedRunner:
         codec: encodes records with the log's schema ids.
         clock: for event times; waits are measured on the event loop.
         health: gets `feed/NAME`.
-        settings: grace_s, heartbeat_s and max_lag_posts are used.
+        settings: grace_s, heartbeat_s, duplicate_horizon_s and max_lag_posts are used.
         lag: how many messages the slowest stage has not read yet.
         paused_reason: why nothing may be written now (a cap is reached), or None.
         backoff_s: the first wait after a failure; doubles up to a minute.
@@ -91,7 +92,13 @@ class FeedRunner:
             lateness_ms=settings.allowed_lateness_s * 1000,
             layout=Layout(settings.window_sizes_s),
         )
-        self._units = Units(feed, served, log=log, codec=codec, clock=clock, promises=self._promises, lateness=lateness)
+        known = None
+        if getattr(feed, "knows_authors", False):
+            horizon_ms = settings.duplicate_horizon_s * 1000
+            known = Known(log, feed.name, horizon_ms=horizon_ms, now_ms=clock.now_ms)
+        self._units = Units(
+            feed, served, log=log, codec=codec, clock=clock, promises=self._promises, lateness=lateness, known=known
+        )
         self._status = FeedStatus(clock, self._timer)
         self._standing = standing(log, feed.name)
         self._first_backoff_s, self._failures = backoff_s, 0
@@ -196,11 +203,11 @@ class FeedRunner:
                 why = delivery.why or "the other side is away"
                 self._trouble("disconnected", State.WAITING, why, "it connects again by itself")
             case FeedState.BEHIND if self.feed.live:
-                self._status.show("behind")
-                self._health.report(self._part, State.WAITING, "is working off a backlog")
+                self._status.show("behind", delivery.why)
+                self._health.report(self._part, State.WAITING, delivery.why or "is working off a backlog")
             case _:
-                self._status.show(delivery.state.value)
-                self._health.report(self._part, State.OK)
+                self._status.show(delivery.state.value, delivery.why)
+                self._health.report(self._part, State.OK, delivery.why)
 
     async def _idle(self, open_for_s: float) -> None:
         """Nothing arrives: a feed that is caught up goes on promising; one that never answered is told as away."""

@@ -10,6 +10,7 @@ from heartbeat.clock import Clock
 from heartbeat.engine.log import Log, UnitWrite
 from heartbeat.errors import FeedConflict, LogUnavailable
 from heartbeat.feeds.base import Feed
+from heartbeat.feeds.bluesky import BlueskyFeed
 from heartbeat.feeds.cursors import check_replay, standings
 from heartbeat.feeds.demo import DemoFeed
 from heartbeat.feeds.runner import FeedRunner
@@ -22,13 +23,18 @@ from heartbeat.tasks import EVERYTHING, Matcher, Task
 from heartbeat.topics import CURSORS, INGEST
 
 _TRY_AGAIN_S: Final = 5.0
-_BUILDERS: dict[str, Callable[[Clock], Feed]] = {DemoFeed.name: DemoFeed}
+_BUILDERS: dict[str, Callable[[Clock, Settings], Feed]] = {
+    DemoFeed.name: lambda clock, _: DemoFeed(clock),
+    BlueskyFeed.name: lambda clock, settings: BlueskyFeed(
+        settings.bluesky_hosts, clock, grace_ms=round(settings.grace_s * 1000)
+    ),
+}
 
 
-def live_feeds(tasks: Sequence[Task], clock: Clock) -> list[Feed]:
+def live_feeds(tasks: Sequence[Task], clock: Clock, settings: Settings) -> list[Feed]:
     """The live feeds that some task names, each once."""
     names = dict.fromkeys(name for task in tasks for name in task.feeds)
-    return [_BUILDERS[name](clock) for name in names if name in _BUILDERS]
+    return [_BUILDERS[name](clock, settings) for name in names if name in _BUILDERS]
 
 
 def replay_task(name: str, feed: str) -> Task:
@@ -64,7 +70,7 @@ class Feeds:
 
     async def start(self, feeds: Sequence[Feed] | None = None) -> None:
         """Start the configured live feeds (or those given), and tell the stream about those that are no more."""
-        feeds = live_feeds(self._tasks, self._clock) if feeds is None else feeds
+        feeds = live_feeds(self._tasks, self._clock, self._settings) if feeds is None else feeds
         for feed in feeds:
             self._start(feed, self._tasks)
         self._retiring = asyncio.create_task(self._retire({feed.name for feed in feeds}), name="feeds/retire")

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from heartbeat.clock import Clock
-from heartbeat.engine.log import Append, Log, UnitWrite
+from heartbeat.engine.log import Append, Log, Put, UnitWrite
 from heartbeat.errors import UnencodableRecord
 from heartbeat.feeds.base import Delivery, Feed, Rejected
 from heartbeat.feeds.cursors import Standing
+from heartbeat.feeds.known import Known
 from heartbeat.feeds.promises import Promises, Says, says_of
 from heartbeat.records import Codec, Heartbeat, Post
 from heartbeat.tasks import Matcher, Task
@@ -57,13 +58,36 @@ class Encoder:
 
     def posts(self, posts: Iterable[Post], place: str) -> tuple[list[Append], list[Rejected]]:
         """Messages for the posts that belong to a task, and for every edit and deletion; what cannot be written."""
+        match = self._match
+        matched = [(post, match(post.content)) for post in posts]
+        return self._written(
+            [(post, tasks) for post, tasks in matched if tasks or post.rev or post.op == "delete"], place
+        )
+
+    def posts_of_authors(
+        self, posts: Sequence[Post], known: Known, place: str
+    ) -> tuple[list[Append], list[Rejected], list[Put]]:
+        """The same, but of edits and deletions only those of known posts; and what becomes known."""
+        match = self._match
+        matched = [(post, match(post.content)) for post in posts]
+        concerned = [(post, tasks) for post, tasks in matched if tasks or post.rev or post.op == "delete"]
+        unit = known.open(post.author or "" for post, _ in concerned)
+        passed: list[tuple[Post, Sequence[str]]] = []
+        for post, tasks in concerned:
+            author = post.author or ""
+            if post.op == "delete" and not post.id:
+                passed += [(post._replace(id=post_id), ()) for post_id in unit.take(author, post.received_ms)]
+            elif tasks or unit.has(author, post.id, post.received_ms):
+                passed.append((post, tasks))
+                if post.op == "upsert":
+                    unit.add(author, post.id, post.received_ms)
+        return (*self._written(passed, place), unit.puts())
+
+    def _written(self, posts: Iterable[tuple[Post, Sequence[str]]], place: str) -> tuple[list[Append], list[Rejected]]:
         appends: list[Append] = []
         rejected: list[Rejected] = []
-        match, encode, partitions = self._match, self._codec.encode, self._partitions
-        for post in posts:
-            tasks = match(post.content)
-            if not tasks and post.rev == 0 and post.op == "upsert":
-                continue
+        encode, partitions = self._codec.encode, self._partitions
+        for post, tasks in posts:
             try:
                 if not post.id or not post.source or "\n" in post.source:
                     raise UnencodableRecord("a post without a usable id or source")
@@ -125,7 +149,12 @@ class Lateness:
 
 
 class Units:
-    """Makes the units of one feed. `lateness` marks late posts, where the feed is one that can tell."""
+    """Makes the units of one feed.
+
+    Args:
+        lateness: marks late posts, where the feed is one that can tell.
+        known: of a feed that knows authors: which posts were passed on. None: edits and deletions all go on.
+    """
 
     def __init__(
         self,
@@ -137,8 +166,9 @@ class Units:
         clock: Clock,
         promises: Promises,
         lateness: Lateness,
+        known: Known | None = None,
     ) -> None:
-        self._lateness = lateness
+        self._lateness, self._known = lateness, known
         self._feed, self._tasks = feed, tuple(task.name for task in tasks)
         self._log, self._clock, self._promises = log, clock, promises
         self._encoder = Encoder(feed.name, Matcher(tasks), codec, log.partitions(INGEST.name))
@@ -150,7 +180,12 @@ class Units:
             if self._feed.live
             else self._lateness.marked(delivery.posts, before.watermark_ms)
         )
-        appends, unusable = self._encoder.posts(posts, delivery.cursor.decode(errors="backslashreplace"))
+        place = delivery.cursor.decode(errors="backslashreplace")
+        puts: list[Put] = []
+        if self._known is None:
+            appends, unusable = self._encoder.posts(posts, place)
+        else:
+            appends, unusable, puts = self._encoder.posts_of_authors(posts, self._known, place)
         partitions, now_ms = self._log.partitions(DEADLETTERS.name), self._clock.now_ms()
         rejected = [*delivery.rejected, *unusable]
         letters = [dead_letter(self._feed.name, item, partitions, now_ms) for item in rejected]
@@ -165,12 +200,14 @@ class Units:
             rejected=before.rejected + len(rejected),
         )
         says = says_of(delivery.state) if self._promises.due(delivery) else None
-        return self.closed([*appends, *letters], after, says), after, says
+        if says is not None and self._known is not None:
+            puts = [*self._known.forgotten(), *puts]  # of one row the last word counts
+        return self.closed([*appends, *letters], after, says, puts), after, says
 
-    def closed(self, appends: list[Append], after: Standing, says: Says | None) -> UnitWrite:
+    def closed(self, appends: list[Append], after: Standing, says: Says | None, puts: Sequence[Put] = ()) -> UnitWrite:
         """A unit of these messages, behind them heartbeats that say this (None: none), and the cursor."""
         if says is not None:
             tasks = self._tasks if self._promises.said is None else None
             appends += self._encoder.heartbeats(after.watermark_ms, *says, tasks=tasks)
         appends.append(after.append(self._log.partitions(CURSORS.name)))
-        return UnitWrite(appends)
+        return UnitWrite(appends, puts=puts)

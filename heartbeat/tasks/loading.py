@@ -12,7 +12,7 @@ from heartbeat.errors import QueryError
 from heartbeat.tasks.query import Query, any_of, parse
 from heartbeat.tasks.task import NAME, Task
 
-FEEDS: Final = frozenset({"demo"})
+FEEDS: Final = frozenset({"bluesky", "demo"})
 """The live feeds that can serve a task."""
 
 LANGUAGES: Final = frozenset(

@@ -56,7 +56,8 @@ def test_an_author_stays_on_one_network() -> None:
 
 
 def test_the_tasks_that_ship_follow_the_story() -> None:
-    tasks = load(CONFIG)
+    tasks = [task for task in load(CONFIG) if DemoFeed.name in task.feeds]
+    assert len(tasks) >= 2
     matcher = Matcher(tasks)
     hits = Counter(name for line in script() for name in matcher.match(line.content))
     assert set(hits) == {task.name for task in tasks}

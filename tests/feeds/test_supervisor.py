@@ -41,14 +41,14 @@ def replay_of(path: Path, task_name: str = "r") -> ReplayFeed:
 
 
 def test_every_feed_that_a_task_may_name_can_be_built() -> None:
-    built = live_feeds([task("a", feeds=sorted(FEEDS)), task("b", feeds=["demo"])], FakeClock())
+    built = live_feeds([task("a", feeds=sorted(FEEDS)), task("b", feeds=["demo"])], FakeClock(), settings.load())
     assert {feed.name for feed in built} == FEEDS
     assert len(built) == len(FEEDS)
     assert all(feed.live for feed in built)
 
 
 def test_no_task_no_feed() -> None:
-    assert live_feeds([], FakeClock()) == []
+    assert live_feeds([], FakeClock(), settings.load()) == []
 
 
 async def test_feeds_do_not_disturb_each_other() -> None:

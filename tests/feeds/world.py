@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from heartbeat import settings, topics
-from heartbeat.engine.log import TP, LogRecord
+from heartbeat.engine.log import TP, LogRecord, UnitWrite
 from heartbeat.feeds.base import Feed
 from heartbeat.feeds.cursors import Standing, standing
 from heartbeat.feeds.runner import FeedRunner
@@ -88,6 +88,10 @@ class World:
 
     def standing(self, feed: str = "memory") -> Standing:
         return standing(self.log, feed)
+
+    async def stand(self, feed: str, cursor: bytes) -> None:
+        """Have a feed begin at a cursor."""
+        await self.log.write(UnitWrite([Standing(feed, cursor).append(self.log.partitions("cursors"))]))
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:

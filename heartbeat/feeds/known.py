@@ -1,0 +1,158 @@
+"""Which posts of a feed have been passed on, by author: so that what concerns nobody else's posts need not be.
+
+A network announces all of its deletions, and which account has gone. Of a feed whose posts mostly match no task, the
+pipeline would remember more deletions of posts that it has never seen than posts; and of an account that has gone it
+has to know the posts. Both are answered here: the ids of what was passed on, kept for as long as the pipeline itself
+knows a post again, in the log's state store. They are written in the unit that passes the posts on, so after any crash
+they are just those posts.
+
+A row is an author: the newest posts, and the numbers of full pages; a page is a row with older posts. So an author who
+writes all day costs a small row with each post, and not all that he has written.
+
+Every post is kept with the time when the network saw it last. A feed that goes back repeats old deletions too; they are
+told from new ones by that, so that they take back nothing that was written since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from heartbeat.engine.log import Log, Put
+
+_PAGE: Final = 32
+_FORGOTTEN_AT_ONCE: Final = 500
+_PARTITION: Final = 0
+
+
+@dataclass(slots=True)
+class _Author:
+    """What is known of an author.
+
+    Attributes:
+        posts: the newest ones: ids, and when the network saw them.
+        pages: the full pages: their numbers, and when they are forgotten.
+        following: the number of the next page.
+        older: what the pages hold, once it has been asked for.
+    """
+
+    posts: dict[str, int] = field(default_factory=dict)
+    pages: list[tuple[int, int]] = field(default_factory=list)
+    following: int = 0
+    older: dict[str, int] | None = None
+
+
+class Known:
+    """The posts of one feed that were passed on.
+
+    Args:
+        log: where the rows are.
+        feed: its name.
+        horizon_ms: how long a post is known.
+        now_ms: tells the time.
+    """
+
+    def __init__(self, log: Log, feed: str, *, horizon_ms: int, now_ms: Callable[[], int]) -> None:
+        self._name = f"known-{feed}"
+        self._store = log.state(self._name)
+        self.now_ms, self._horizon_ms = now_ms, horizon_ms
+
+    def open(self, authors: Iterable[str]) -> KnownUnit:
+        """What is durable now of these authors, to be changed in one unit."""
+        wanted = list(dict.fromkeys(authors))
+        found = self._store.get_many(_PARTITION, [author.encode() for author in wanted]) if wanted else {}
+        rows = {author: _read(found.get(author.encode())) for author in wanted}
+        return KnownUnit(self, rows)
+
+    def forgotten(self) -> list[Put]:
+        """The removal of some rows whose time is over."""
+        due = self._store.expired(_PARTITION, self.now_ms(), _FORGOTTEN_AT_ONCE)
+        return [Put(self._name, _PARTITION, key, None) for key, _ in due]
+
+    def pages(self, author: str, numbers: Iterable[int]) -> dict[str, int]:
+        """The posts in some pages of an author."""
+        keys = [_page(author, number) for number in numbers]
+        found = self._store.get_many(_PARTITION, keys) if keys else {}
+        posts: dict[str, int] = {}
+        for key in keys:
+            if key in found:
+                posts |= orjson.loads(found[key])
+        return posts
+
+    def put(self, key: bytes, value: Any) -> Put:
+        """A row that is known from now on for as long as a post is; None removes it."""
+        if value is None:
+            return Put(self._name, _PARTITION, key, None)
+        return Put(self._name, _PARTITION, key, orjson.dumps(value), self.until_ms())
+
+    def until_ms(self) -> int:
+        """When is forgotten what is put now."""
+        return self.now_ms() + self._horizon_ms
+
+
+class KnownUnit:
+    """What one unit finds and changes. `puts` become durable with it, or not at all."""
+
+    def __init__(self, known: Known, rows: dict[str, _Author]) -> None:
+        self._known, self._rows = known, rows
+        self._changed: dict[str, None] = {}
+        self._pages: list[Put] = []
+
+    def has(self, author: str, post_id: str, seen_ms: int) -> bool:
+        """Whether a post was passed on that the network saw by then."""
+        row = self._rows[author]
+        known_ms = row.posts.get(post_id)
+        if known_ms is None and row.pages:
+            known_ms = self._older(author, row).get(post_id)
+        return known_ms is not None and known_ms <= seen_ms
+
+    def add(self, author: str, post_id: str, seen_ms: int) -> None:
+        """A post is passed on, or once more: it is known for the whole time from now on."""
+        row = self._rows[author]
+        self._changed[author] = None
+        row.posts[post_id] = max(seen_ms, row.posts.get(post_id, seen_ms))
+        if len(row.posts) >= _PAGE:
+            row.older = {**self._older(author, row), **row.posts}
+            self._pages.append(self._known.put(_page(author, row.following), row.posts))
+            row.pages = [page for page in row.pages if page[1] > self._known.now_ms()]
+            row.pages.append((row.following, self._known.until_ms()))
+            row.posts, row.following = {}, row.following + 1
+
+    def take(self, author: str, seen_ms: int) -> list[str]:
+        """Every known post of an author that the network saw by then; they are forgotten."""
+        row = self._rows[author]
+        posts = {**self._older(author, row), **row.posts}
+        self._pages += [self._known.put(_page(author, number), None) for number, _ in row.pages]
+        later = {post_id: ms for post_id, ms in posts.items() if ms > seen_ms}
+        self._rows[author] = _Author(later, following=row.following)
+        self._changed[author] = None
+        return [post_id for post_id in posts if post_id not in later]
+
+    def puts(self) -> list[Put]:
+        """The changes, as a unit has them."""
+        heads = []
+        for author in self._changed:
+            row = self._rows[author]
+            known = (row.posts, row.pages, row.following) if row.posts or row.pages else None
+            heads.append(self._known.put(author.encode(), known))
+        return [*self._pages, *heads]
+
+    def _older(self, author: str, row: _Author) -> dict[str, int]:
+        if row.older is None:
+            row.older = self._known.pages(author, (number for number, _ in row.pages))
+        return row.older
+
+
+def _read(row: bytes | None) -> _Author:
+    if row is None:
+        return _Author()
+    posts, pages, following = orjson.loads(row)
+    return _Author(posts, [(number, until_ms) for number, until_ms in pages], following)
+
+
+def _page(author: str, number: int) -> bytes:
+    """The key of a page; an author's name holds no line feed."""
+    return f"{author}\n{number}".encode()

@@ -1,0 +1,350 @@
+"""The feed against a host that misbehaves in every way that the protocol allows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from heartbeat.feeds import bluesky as bluesky_module
+from heartbeat.feeds.base import Delivery, FeedState
+from heartbeat.feeds.bluesky import BlueskyFeed
+from heartbeat.feeds.jetstream_place import REWIND_ELSEWHERE_US, REWIND_US, Place
+from heartbeat.health import State
+from heartbeat.testing.clock import FakeClock
+from heartbeat.testing.jetstream import JetstreamServer, Told, Trouble, parse_troubles
+from heartbeat.testing.jetstream_story import FIRST_SEQ, Said, Shares, Story, rfc3339, tid
+from tests.feeds.world import NOW_MS, Running, World, task, until
+
+NOW_US = NOW_MS * 1000
+SECOND_US = 1_000_000
+TASK = task("noctilo", "noctilo", ["bluesky"])
+VERSIONS = pytest.mark.parametrize("version", [1, 2])
+
+
+def feed(*urls: str, clock: FakeClock | None = None, ping_after_s: float = 0.2) -> BlueskyFeed:
+    return BlueskyFeed(urls, clock or FakeClock(NOW_MS), grace_ms=5000, first_wait_s=0.005, ping_after_s=ping_after_s)
+
+
+def said(at_s: float, what: str = "create", rkey: str = "", did: str = "did:plc:a", text: str = "noctilo") -> Said:
+    """An event some seconds from now (before it, if negative)."""
+    us = NOW_US + round(at_s * SECOND_US)
+    return Said(us, did, what, rkey or tid(us), text, rfc3339(us), ("en",))
+
+
+def behind(at_s: float) -> bytes:
+    return Place(NOW_US + round(at_s * SECOND_US)).cursor()
+
+
+async def deliveries(opened: BlueskyFeed, cursor: bytes | None, posts: int, most: float = 10) -> list[Delivery]:
+    """What a feed delivers until there are so many posts."""
+    got: list[Delivery] = []
+    async with asyncio.timeout(most):
+        async for delivery in opened.open(cursor):
+            got.append(delivery)
+            if sum(len(one.posts) for one in got) >= posts:
+                break
+    return got
+
+
+def texts(got: Iterable[Delivery]) -> list[str]:
+    return [post.content for one in got for post in one.posts]
+
+
+def expected(events: Sequence[Said]) -> set[tuple[str, str, int]]:
+    """(id, op, rev > 0) of what has to reach the pipeline, worked out from what was said."""
+    out: set[tuple[str, str, int]] = set()
+    passed: dict[str, list[str]] = {}
+    for event in events:
+        post_id = f"at://{event.did}/app.bsky.feed.post/{event.rkey}"
+        mine = passed.setdefault(event.did, [])
+        if event.what in ("create", "update"):
+            if "noctilo" in event.text.lower() or (event.what == "update" and post_id in mine):
+                mine.append(post_id)
+                out.add((post_id, "upsert", int(event.what == "update")))
+        elif event.what == "delete" and post_id in mine:
+            out.add((post_id, "delete", 0))
+        elif event.what == "gone":
+            out |= {(one, "delete", 0) for one in mine}
+            mine.clear()
+    return out
+
+
+TROUBLES = [
+    "",
+    "drop@300",
+    "drop@0,drop@1,drop@299,drop@300",
+    "hang@300",
+    "stall@300",
+    "repeat@300:200",
+    "back@500:500",
+    "rubbish@0,rubbish@300",
+    "pieces@300,pieces@301",
+    "close@300:1000,close@500:1001,close@600:1012,close@700:4000,close@800:999",
+    "slow@0,slow@300,slow@301,slow@302",
+    "away@300:0.2,away@600:0.2",
+    "rubbish@100,drop@200,back@300:250,stall@400,repeat@500:100,away@600:0.1,hang@700,slow@800,pieces@900",
+]
+
+
+@VERSIONS
+@pytest.mark.parametrize("troubles", TROUBLES, ids=lambda text: text.split("@")[0] or "none")
+async def test_whatever_the_host_does_every_post_comes_once_or_again_but_never_not(version: int, troubles: str) -> None:
+    shares = Shares(about=300, delete=100, update=60, gone=20, other=20, rubbish=20)
+    story = Story(NOW_US - 1000 * 25_000, authors=100, shares=shares)
+    events = [story.said(number) for number in range(1000)]
+    want = expected(events)
+    assert len(want) > 200 and len({tuple(kind) for _, *kind in want}) == 3
+    world = World(max_lag_posts=10**6)
+    async with JetstreamServer(Told(events), parse_troubles(troubles)) as server:
+        runner = world.runner(feed(server.url(version), clock=world.clock), [TASK])
+        await world.stand("bluesky", behind(-25.1))
+        async with Running(runner):
+            await until(lambda: Place.read(world.standing("bluesky").cursor).us == events[-1].us, 20)
+            assert runner.info().state == "caught up"
+        assert len(server.met) == len(parse_troubles(troubles))
+    posts = world.posts()
+    assert {(post.id, post.op, int(post.rev > 0)) for post in posts} == want
+    assert {tuple(post.tasks) for post in posts if post.op == "upsert" and not post.rev} == {("noctilo",)}
+
+
+@VERSIONS
+async def test_a_frame_too_large_to_read_is_passed_by_and_told(version: int) -> None:
+    events = [said(at - 100, text=f"{at}") for at in range(60)]
+    async with JetstreamServer(Told(events), [Trouble("huge", 20, 5_000_000)]) as server:
+        got = await deliveries(feed(server.url(version)), behind(-101), 60 - version)
+    missed = {"20"} if version == 1 else {"20", "21"}
+    assert {event.text for event in events} - set(texts(got)) == missed
+    letters = [letter for delivery in got for letter in delivery.rejected]
+    assert [(letter.raw, "4,194,304 bytes" in letter.reason) for letter in letters] == [(b"", True)]
+    assert letters[0].place.startswith(f"127.0.0.1:{server.port} after ")
+    assert got[-1].state is FeedState.BEHIND
+
+
+@VERSIONS
+async def test_a_frame_too_large_is_not_met_again_by_rewinding(version: int) -> None:
+    events = [said(at / 10 - 100, text=f"{at}") for at in range(60)]
+    troubles = [Trouble("huge", 20, 5_000_000), Trouble("drop", 23)]
+    async with JetstreamServer(Told(events), troubles) as server:
+        got = await deliveries(feed(server.url(version)), behind(-101), 58)
+        met = len([trouble for trouble in server.met if trouble.kind == "huge"])
+        await deliveries(feed(server.url(version)), got[-1].cursor, 1)
+    assert len([letter for delivery in got for letter in delivery.rejected]) == 1
+    assert {event.text for event in events} - set(texts(got)) <= {"20", "21"}
+    assert met == len([trouble for trouble in server.met if trouble.kind == "huge"])
+
+
+async def test_larger_frames_than_any_post_are_read_and_their_letters_cut() -> None:
+    async with JetstreamServer(Told([said(-3), said(-2), said(-1)]), [Trouble("huge", 1, 3_000_000)]) as server:
+        got = await deliveries(feed(server.url()), behind(-4), 2)
+    (letter,) = [letter for delivery in got for letter in delivery.rejected]
+    assert len(letter.raw) == 65_536 and "3,000,014 bytes, of which the first are kept" in letter.reason
+
+
+@VERSIONS
+async def test_after_a_restart_it_goes_on_where_it_was(version: int) -> None:
+    events = [said(at - 100) for at in range(50)]
+    async with JetstreamServer(Told(events)) as server:
+        first = await deliveries(feed(server.url(version)), behind(-101), 50)
+        events += [said(at - 100) for at in range(50, 60)]
+        server.stream = Told(events)
+        rest = await deliveries(feed(server.url(version)), first[-1].cursor, 10)
+    cursors = [int(asked["cursor"][0]) for asked in server.asked]
+    assert cursors[0] == NOW_US - 101 * SECOND_US - REWIND_ELSEWHERE_US
+    if version == 2:
+        assert cursors[1] == FIRST_SEQ + 49, "a number is exact"
+        assert len(texts(rest)) == 11
+    else:
+        assert cursors[1] == events[49].us - REWIND_US
+        assert len(texts(rest)) == 16
+
+
+async def test_the_first_time_it_begins_with_what_is_new() -> None:
+    told = Told([said(-10)])
+    async with JetstreamServer(told) as server:
+        opened = feed(server.url()).open(None)
+        first = await anext(opened)
+        assert (first.state, first.posts) == (FeedState.CAUGHT_UP, ())
+        told.tell(said(0, text="new"))
+        assert texts([await anext(opened)]) == ["new"]
+        await opened.aclose()  # type: ignore[attr-defined]
+    assert server.asked == [{"wantedCollections": ["app.bsky.feed.post"], "maxMessageSizeBytes": ["1048576"]}]
+
+
+async def test_v2_is_asked_in_its_own_words() -> None:
+    async with JetstreamServer(Told([said(-1)])) as server:
+        await deliveries(feed(server.url(2)), Place(NOW_US, f"127.0.0.1:{server.port}", FIRST_SEQ).cursor(), 1)
+    assert server.asked == [
+        {
+            "collections": ["app.bsky.feed.post"],
+            "kinds": ["commit", "account"],
+            "cursor": [str(FIRST_SEQ)],
+            "maxMessageSizeBytes": ["1048576"],
+        }
+    ]
+
+
+async def test_hosts_are_tried_in_turn_until_one_answers() -> None:
+    async with JetstreamServer(Told([said(-1)])) as away, JetstreamServer(Told([said(-1)])) as refuses:
+        refuses.refuses = 503, b""
+        await away.go_away()
+        async with JetstreamServer(Told([said(-1)])) as good:
+            got = await deliveries(feed(away.url(), refuses.url(), good.url(2)), behind(-2), 1)
+    assert [delivery.state for delivery in got[:2]] == [FeedState.DISCONNECTED] * 2
+    assert got[0].why.startswith(f"127.0.0.1:{away.port} refuses the connection; next try at 22:13:20 UTC")
+    assert got[1].why.startswith(f"127.0.0.1:{refuses.port} refuses with status 503; next try at")
+    assert "cursor" in good.asked[0] and int(good.asked[0]["cursor"][0]) > 10**15, "a time, not another host's number"
+
+
+async def test_waits_grow_up_to_a_minute_and_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        await real(0)
+
+    async with JetstreamServer(Told()) as server:
+        await server.go_away()
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        opened = BlueskyFeed([server.url()], FakeClock(NOW_MS), grace_ms=5000).open(None)
+        for _ in range(12):
+            assert (await anext(opened)).state is FeedState.DISCONNECTED
+        monkeypatch.undo()
+        await opened.aclose()  # type: ignore[attr-defined]
+    for wait, most in zip(waits, [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60], strict=True):
+        assert most / 2 <= wait <= most
+    assert len(set(waits)) == len(waits)
+
+
+async def test_a_feed_that_cannot_be_reached_says_so_once_and_disturbs_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(heartbeat_s=0.02)
+    async with JetstreamServer(Told()) as server:
+        await server.go_away()
+        both = [task("shared", feeds=["bluesky", "memory"])]
+        caplog.clear()
+        async with (
+            Running(world.runner(feed(server.url(), clock=world.clock), both)) as away,
+            Running(world.runner(world.feed, both)),
+        ):
+            world.feed.post()
+            await until(lambda: len([b for b in world.heartbeats() if b.feed == "memory"]) > 5)
+            await until(lambda: away._standing.state is FeedState.DISCONNECTED)
+            assert away.info().state == "disconnected" and "refuses the connection" in away.info().why
+    status = world.health.get("feed/bluesky")
+    assert status is not None and status.state is State.WAITING and "connects again by itself" in status.remedy
+    assert len([record for record in caplog.records if "bluesky" in record.getMessage()]) == 1
+    (told,) = [beat for beat in world.heartbeats() if beat.feed == "bluesky"]
+    assert (told.connected, told.caught_up, list(told.tasks or ())) == (False, False, ["shared"])
+
+
+async def test_it_is_behind_until_it_sees_what_is_new_and_again_when_that_is_old() -> None:
+    clock, told = FakeClock(NOW_MS), Told([said(-100), said(-50)])
+    async with JetstreamServer(told) as server:
+        opened = feed(server.url(), clock=clock).open(behind(-100))
+        assert (await anext(opened)).state is FeedState.BEHIND
+        backlog = await anext(opened)
+        assert (backlog.state, backlog.watermark_ms) == (FeedState.BEHIND, NOW_MS - 50_000 - 5_000)
+        told.tell(said(-2))
+        new = await anext(opened)
+        assert (new.state, new.watermark_ms) == (FeedState.CAUGHT_UP, None)
+        clock.advance(4)
+        told.tell(said(0))
+        assert (await anext(opened)).state is FeedState.CAUGHT_UP
+        clock.advance(10)
+        told.tell(said(5))
+        assert (await anext(opened)).state is FeedState.BEHIND
+        await opened.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("recent", "state"), [(True, FeedState.CAUGHT_UP), (False, FeedState.DISCONNECTED)])
+async def test_silence_is_taken_for_an_end_of_the_backlog_only_from_a_recent_place(
+    recent: bool, state: FeedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bluesky_module, "_QUIET_S", (0.05, 60.0))
+    monkeypatch.setattr(bluesky_module, "_STALLED_S", 0.4)
+    async with JetstreamServer(Told()) as server:
+        opened = feed(server.url(), ping_after_s=0.05).open(behind(-60 if recent else -3600))
+        assert (await anext(opened)).state is FeedState.BEHIND
+        then = await anext(opened)
+        assert then.state is state
+        if not recent:
+            assert "is silent" in then.why
+        await opened.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_host_that_sends_nothing_for_long_is_left_though_it_answers_pings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bluesky_module, "_STALLED_S", 0.2)
+    async with (
+        JetstreamServer(Told([said(-2), said(-1)]), [Trouble("silence", 1)]) as stalled,
+        JetstreamServer(Told([said(-2), said(-1, text="heard")])) as other,
+    ):
+        got = await deliveries(feed(stalled.url(), other.url(), ping_after_s=0.05), behind(-3), 3)
+    assert texts(got)[-1] == "heard"
+    assert any("is silent" in delivery.why for delivery in got)
+
+
+async def test_a_number_that_is_too_old_goes_on_with_the_oldest_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    events = [said(at * 60 - 3600) for at in range(50)]
+    async with JetstreamServer(Told(events), oldest=30) as server:
+        place = Place(events[10].us, f"127.0.0.1:{server.port}", FIRST_SEQ + 10)
+        got = await deliveries(feed(server.url(2)), place.cursor(), 20)
+    assert [int(asked["cursor"][0]) > 10**15 for asked in server.asked] == [False, False, True]
+    assert got[0].state is FeedState.DISCONNECTED and "does not keep what lies so far back" in got[0].why
+    assert [event.text for event in events[30:]] == texts(got)
+    assert got[-1].why == "nothing came from 2023-11-14 21:23:20 to 2023-11-14 21:43:20 UTC"
+    assert len([record for record in caplog.records if "nothing came from" in record.getMessage()]) == 1
+
+
+async def test_a_host_that_takes_no_old_cursor_at_all_is_asked_for_what_is_new() -> None:
+    told = Told([said(-3600)])
+    async with JetstreamServer(told) as server:
+        server.refuses = 400, b'{"error":"CursorTooOld"}'
+        opened = feed(server.url()).open(behind(-7200))
+        assert (await anext(opened)).state is FeedState.DISCONNECTED
+        server.refuses = None
+        assert (await anext(opened)).state is FeedState.CAUGHT_UP
+        told.tell(said(0, text="new"))
+        new = await anext(opened)
+        assert texts([new]) == ["new"] and "nothing came from" in new.why
+        await opened.aclose()  # type: ignore[attr-defined]
+    assert ["cursor" in asked for asked in server.asked] == [True, True, False]
+
+
+async def test_times_that_cannot_be_move_no_cursor() -> None:
+    far = said(3 * 3600)
+    async with JetstreamServer(Told([said(-3), far._replace(us=5), far, said(-2)])) as server:
+        got = await deliveries(feed(server.url()), behind(-4), 2)
+    assert Place.read(got[-1].cursor).us == NOW_US - 2 * SECOND_US
+    assert {letter.reason for one in got for letter in one.rejected} == {
+        "time_us is out of range: before 2017 or after the clock"
+    }
+
+
+async def test_an_hour_without_a_connection_leaves_times_as_they_were() -> None:
+    world = World()
+    events = [said(at * 60 - 7200) for at in range(120)]
+    async with JetstreamServer(Told(events)) as server:
+        await world.stand("bluesky", behind(-7201))
+        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])):
+            await until(lambda: len(world.posts()) == 120)
+    assert {(post.time_ms, post.received_ms, post.time_clamped) for post in world.posts()} == {
+        (event.us // 1000, event.us // 1000, False) for event in events
+    }
+
+
+async def test_what_is_deleted_but_was_never_passed_on_costs_nothing() -> None:
+    world = World()
+    events = [said(-9, rkey="a", text="tea"), said(-8, rkey="b"), said(-7, "delete", "a"), said(-6, "delete", "b")]
+    events += [said(-5, "update", "a", text="more tea"), said(-4, "delete", "c"), said(-3, "gone")]
+    async with JetstreamServer(Told(events)) as server:
+        await world.stand("bluesky", behind(-10))
+        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])):
+            await until(lambda: world.standing("bluesky").posts == 7)
+    ids = [(post.op, post.id.rpartition("/")[2]) for post in sorted(world.posts(), key=lambda post: post.received_ms)]
+    assert ids == [("upsert", "b"), ("delete", "b"), ("delete", "b")]

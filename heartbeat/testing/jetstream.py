@@ -420,7 +420,8 @@ async def serve(arguments: argparse.Namespace) -> None:
             now_us, step_us=round(1e6 / arguments.rate), seed=arguments.seed, shares=Shares(about=arguments.about)
         )
         stream = Playing(story)
-    server = JetstreamServer(stream, parse_troubles(arguments.trouble), port=arguments.port)
+    troubles = parse_troubles(arguments.trouble)
+    server = JetstreamServer(stream, troubles, port=arguments.port, events_per_s=arguments.pace)
     async with server:
         print(f"v1 at {server.url()}\nv2 at {server.url(2)}", flush=True)
         await asyncio.Event().wait()
@@ -437,6 +438,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=40.0, help="events a second, as time goes on (default: 40)")
     parser.add_argument("--events", type=int, default=0, help="so many at once instead, up to now")
     parser.add_argument("--begin-us", type=int, default=0, help="when the first of them was, in microseconds")
+    parser.add_argument("--pace", type=float, help="the most events a second that a connection gets")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--about", type=int, default=10, help="of a thousand posts, how many are about the products")
     parser.add_argument("--trouble", default="", help="KIND@EVENT[:N], parted by commas")

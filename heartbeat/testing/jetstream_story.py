@@ -7,6 +7,7 @@ server (`jetstream`) puts it into either version of the protocol, an oracle work
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ KEYWORD: Final = "noctilo"
 V2: Final = "network.bsky.jetstream.subscribeEvents#"
 FIRST_SEQ: Final = 25_000_000_000
 _MASK: Final = 2**64 - 1
+_WORD: Final = re.compile(rf"\b{KEYWORD}\b", re.IGNORECASE)
 _TID: Final = "234567abcdefghijklmnopqrstuvwxyz"
 _MINUTE_US: Final = 60_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -151,12 +153,8 @@ class Story:
             self._fates += [what] * getattr(shares, what)
         self._fates += ["create"] * (1000 - len(self._fates))
         lines = demo.script()
-        self._about_lines = [(line.content, line.lang) for line in lines if KEYWORD in line.content.lower()]
-        self._other_lines = [
-            (text, line.lang)
-            for line in lines
-            if KEYWORD not in (text := line.content.lower().replace(KEYWORD, "lampara").replace("aldermoor", "moor"))
-        ]
+        self._about_lines = [(line.content, line.lang) for line in lines if _WORD.search(line.content)]
+        self._other_lines = [(line.content.lower().replace(KEYWORD, "lantern"), line.lang) for line in lines]
 
     def time_of(self, number: int) -> int:
         """When the network saw an event."""

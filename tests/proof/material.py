@@ -8,7 +8,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -89,9 +89,17 @@ def expected(
     deliveries: Sequence[dict[str, Any]], sizes_s: tuple[int, ...] = (10, 60, 900), model: str = FAST
 ) -> dict[Row, Row]:
     """What `export windows` has to say: (size, start, by, key) to counts and sums in 10⁻⁶."""
-    posts = [_post(item) for item in deliveries]
+    return rows_of([_post(item) for item in deliveries], late_ones(deliveries), sizes_s, model)
+
+
+def rows_of(
+    posts: Sequence[Post],
+    late: Container[tuple[str, str]] = (),
+    sizes_s: tuple[int, ...] = (10, 60, 900),
+    model: str = FAST,
+) -> dict[Row, Row]:
+    """The same for any deliveries; `late` are those that came too late for their windows, as (source, id)."""
     judged = asyncio.run(_judged({post.content: post.lang_hint for post in posts}, posts, model))
-    late = late_ones(deliveries)
     stand = counted(posts, lambda _, post: judged[post.content, post.lang_hint])
     held = windows([post for post in stand if (post.source, post.id) not in late], sizes_s)
     rows: dict[Row, Row] = {}
@@ -166,7 +174,9 @@ def _post(item: dict[str, Any]) -> Post:
     )  # fmt: skip
 
 
-async def _judged(texts: dict[str, str | None], posts: list[Post], model: str) -> dict[tuple[str, str | None], Judged]:
+async def _judged(
+    texts: dict[str, str | None], posts: Sequence[Post], model: str
+) -> dict[tuple[str, str | None], Judged]:
     """Each text asked alone, so that nothing can depend on its neighbours."""
     identifier, scorer = load_models(load().model_copy(update={"sentiment_model": model}))
     out: dict[tuple[str, str | None], Judged] = {}

@@ -54,6 +54,10 @@ test-full: test test-long ## everything, the long runs included
 bench: $(VENV)/.dev ## posts a second through the whole pipeline, beside plain Faust agents
 	@$(BIN)/python -m benchmarks.pipeline
 
+.PHONY: bench-bluesky
+bench-bluesky: $(VENV)/.dev ## events a second through the feed `bluesky`, from a host on this machine
+	@$(BIN)/python -m benchmarks.bluesky
+
 .PHONY: train-language
 train-language: $(VENV)/.dev ## train the language model (data: HEARTBEAT_TRAINING_DATA; LICENCES=permissive)
 	@$(BIN)/python -m heartbeat.training.language $(call option,LICENCES,licences) $(ARGS)

@@ -183,4 +183,5 @@ def _shown(info: RunnerInfo) -> FeedInfo:
         rejected=info.rejected,
         why=info.why,
         progress=info.fraction,
+        since_ms=info.since_ms,
     )

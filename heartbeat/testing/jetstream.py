@@ -412,13 +412,12 @@ def parse_troubles(text: str) -> list[Trouble]:
 async def serve(arguments: argparse.Namespace) -> None:
     """Be a host until interrupted."""
     now_us = time.time_ns() // 1000
+    shares = Shares(about=arguments.about, delete=arguments.deletions)
     if arguments.events:
         begin_us = arguments.begin_us or now_us - arguments.events * 25_000
-        stream = Playing(Story(begin_us, seed=arguments.seed, shares=Shares(about=arguments.about)), arguments.events)
+        stream = Playing(Story(begin_us, seed=arguments.seed, shares=shares), arguments.events)
     else:
-        story = Story(
-            now_us, step_us=round(1e6 / arguments.rate), seed=arguments.seed, shares=Shares(about=arguments.about)
-        )
+        story = Story(now_us, step_us=round(1e6 / arguments.rate), seed=arguments.seed, shares=shares)
         stream = Playing(story)
     troubles = parse_troubles(arguments.trouble)
     server = JetstreamServer(stream, troubles, port=arguments.port, events_per_s=arguments.pace)
@@ -441,6 +440,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--pace", type=float, help="the most events a second that a connection gets")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--about", type=int, default=10, help="of a thousand posts, how many are about the products")
+    parser.add_argument("--deletions", type=int, default=10, help="of a thousand events, how many delete a post")
     parser.add_argument("--trouble", default="", help="KIND@EVENT[:N], parted by commas")
     with suppress(KeyboardInterrupt):
         asyncio.run(serve(parser.parse_args(words)))

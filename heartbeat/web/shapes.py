@@ -168,6 +168,7 @@ def feed(info: FeedInfo, now_ms: int) -> dict[str, Any]:
         "live": info.live,
         "tasks": list(info.tasks),
         "state": str(info.state),
+        "since": rfc3339(info.since_ms) if info.since_ms is not None else None,
         "watermark": rfc3339(watermark) if watermark is not None else None,
         "behind_s": round(max(now_ms - watermark, 0) / 1000, 1) if watermark is not None and info.live else None,
         "posts": info.posts,

@@ -74,6 +74,7 @@ class FeedInfo:
         rejected: items that were no posts, since the worker started.
         why: for people, when it is disconnected or waits.
         progress: of a replay, from 0 to 1, where it is known.
+        since_ms: since when it is in that state, where it is known.
     """
 
     name: str
@@ -85,6 +86,7 @@ class FeedInfo:
     rejected: int = 0
     why: str = ""
     progress: float | None = None
+    since_ms: int | None = None
 
 
 class HistorySource(Protocol):

@@ -7,7 +7,10 @@ import asyncio
 import pytest
 from playwright.async_api import Browser, Page, Route
 
+from heartbeat.feeds.base import FeedState
 from heartbeat.health import State
+from heartbeat.web import FeedInfo
+from heartbeat.web.shapes import rfc3339
 from tests.web.browser import (
     LOST,
     TOTAL,
@@ -212,6 +215,44 @@ async def test_a_post_says_which_model_gave_its_score(browser: Browser) -> None:
         assert await model.get_attribute("title") == "scored by sentiment-fast, version 1.0.0"
         world.say("aurora", world.clock.now_ms(), label="negative", content="live")
         await eventually(lambda: counts(page, ".post .model", 2))
+
+
+async def test_a_feed_says_how_it_stands_to_its_other_side(browser: Browser) -> None:
+    world = new_world()
+    now_ms = world.clock.now_ms()
+
+    def show(state: FeedState, watermark_ms: int, why: str = "") -> None:
+        world.feed_infos["bluesky"] = FeedInfo(
+            "bluesky", True, ["aurora"], state, watermark_ms, 1234, 0, why, since_ms=now_ms - 60_000
+        )
+
+    async def shown() -> str:
+        return " ".join((await page.locator(".feed", has_text="bluesky").locator("span, bdi").all_text_contents())[1:])
+
+    show(FeedState.DISCONNECTED, now_ms - 65_000, "jetstream.example refuses the connection; next try at 12:00:00 UTC")
+    async with Serving(world) as served, opened(browser, served.url) as page:
+        since = await page.evaluate("ms => new Date(ms).toLocaleTimeString('en-GB')", now_ms - 60_000)
+
+        async def says_since() -> bool:
+            return await shown() == f"bluesky disconnected since {since}"
+
+        await eventually(says_since)
+        title = await page.locator(".feed", has_text="bluesky").get_attribute("title")
+        assert title == "jetstream.example refuses the connection; next try at 12:00:00 UTC"
+        (feed,) = [feed for feed in (await served.get("/api/feeds"))["feeds"] if feed["name"] == "bluesky"]
+        assert feed["since"] == rfc3339(now_ms - 60_000)
+        show(FeedState.BEHIND, now_ms - 7_200_000)
+
+        async def says_behind() -> bool:
+            return (await shown()).startswith("bluesky behind 2 h")
+
+        await eventually(says_behind)
+        show(FeedState.CAUGHT_UP, now_ms - 5_000)
+
+        async def says_caught_up() -> bool:
+            return await shown() == "bluesky caught up 1,234 posts"
+
+        await eventually(says_caught_up)
 
 
 async def test_what_waits_is_said_with_what_will_be_done(browser: Browser) -> None:

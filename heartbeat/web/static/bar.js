@@ -96,7 +96,8 @@ export class Bar {
   }
 
   _detail(feed) {
-    if (["disconnected", "failed", "paused"].includes(feed.state) && feed.why) return feed.why;
+    // Why is told in a line of its own, below the bar.
+    if (["disconnected", "failed", "paused"].includes(feed.state) && feed.since) return `since ${time(Date.parse(feed.since))}`;
     if (feed.progress !== null && feed.progress < 1) return `${Math.floor(100 * feed.progress)} %`;
     if (feed.state === "behind" && feed.behind_s !== null) return `${ago(1000 * feed.behind_s)} behind`;
     return `${count(feed.posts)} posts`;

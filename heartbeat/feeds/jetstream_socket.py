@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import aiohttp
 
 from heartbeat.errors import FeedUnreachable
 from heartbeat.feeds.jetstream_events import POSTS, Parse, parse_v1, parse_v2
+from heartbeat.feeds.resolver import DaemonResolver
 
 V2_PATH: Final = "/xrpc/network.bsky.jetstream.subscribeEvents"
 LARGEST_ASKED: Final = 2**20
@@ -158,7 +160,6 @@ async def connected(
     address: Address,
     cursor: int | None,
     *,
-    connector: aiohttp.BaseConnector | None = None,
     ping_after_s: float = PING_AFTER_S,
     connect_s: float = CONNECT_S,
 ) -> AsyncIterator[Socket]:
@@ -169,9 +170,8 @@ async def connected(
         FeedUnreachable: the host cannot be reached, or refuses.
     """
     timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
-    async with aiohttp.ClientSession(
-        timeout=timeout, connector=connector, connector_owner=connector is None
-    ) as session:
+    connector = aiohttp.TCPConnector(resolver=DaemonResolver(), family=socket.AF_UNSPEC, force_close=True)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         url = f"{address.url}?{address.query(cursor)}"
         try:
             async with asyncio.timeout(connect_s):
@@ -193,10 +193,10 @@ async def connected(
             raise FeedUnreachable("cannot be found (no network?)") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FeedUnreachable(_why(error)) from None
-        socket = Socket(ws, ping_after_s)
-        reading = asyncio.create_task(socket.read(), name=f"feed/bluesky/{address.host}")
+        opened = Socket(ws, ping_after_s)
+        reading = asyncio.create_task(opened.read(), name=f"feed/bluesky/{address.host}")
         try:
-            yield socket
+            yield opened
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)

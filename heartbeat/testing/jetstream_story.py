@@ -188,7 +188,7 @@ class Story:
         text, lang = lines[(chance >> 10) % len(lines)]
         langs = (lang,) if chance & _SAYS_LANGUAGE else ()
         did = f"did:plc:author{(chance >> 24) % self._authors:017d}"
-        return Said(us, did, "create", tid(us), f"{text} {number % 97}", self._created(chance >> 40, us), langs)
+        return Said(us, did, "create", tid(us), f"{text} {number % 7}", self._created(chance >> 40, us), langs)
 
     @staticmethod
     def _created(chance: int, us: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -348,3 +350,23 @@ async def test_what_is_deleted_but_was_never_passed_on_costs_nothing() -> None:
             await until(lambda: world.standing("bluesky").posts == 7)
     ids = [(post.op, post.id.rpartition("/")[2]) for post in sorted(world.posts(), key=lambda post: post.received_ms)]
     assert ids == [("upsert", "b"), ("delete", "b"), ("delete", "b")]
+
+
+async def test_a_name_that_nobody_looks_up_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def slow(*_: object, **__: object) -> list[object]:
+        answer.wait(30)
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    opened = feed("jetstream.invalid").open(None)
+    asking = asyncio.ensure_future(anext(opened))
+    await until(lambda: any(thread.name == "resolver" for thread in threading.enumerate()))
+    asking.cancel()
+    await asyncio.wait({asking}, timeout=1)
+    assert asking.cancelled()
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "resolver")
+    answer.set()
+    first = await anext(feed("jetstream.invalid").open(None))
+    assert first.why.startswith("jetstream.invalid cannot be found (no network?); next try at")

@@ -88,12 +88,12 @@ class BlueskyFeed:
         session = _Session(Place.read(cursor), self._clock, self._grace_ms, self._ping_after_s, self.name)
         while True:
             address = self._addresses[self._turn % len(self._addresses)]
-            before, wait_s, again = session.place, 0.0, False
-            why = f"{address.host} is silent"
+            before, again, another = session.place.us, False, False
             try:
                 async with aclosing(session.follow(address)) as deliveries:
                     async for delivery in deliveries:
                         yield delivery
+                why, another = f"{address.host} is silent", True
             except FrameTooLarge as error:
                 why, again = f"{address.host} {error}", True
                 yield session.skip(address)
@@ -102,10 +102,11 @@ class BlueskyFeed:
                 session.refused(address)
             except FeedUnreachable as error:
                 why = f"{address.host} {error}"
-            self._turn += not again
-            if session.place.us != before.us:
-                self._failures = 0
-            self._failures += 1
+            worked = session.place.us != before
+            self._failures = 1 if worked else self._failures + 1
+            if another or not (worked or again):  # another host repeats more: one that brought something comes first
+                self._turn += 1
+            wait_s = 0.0
             if not again or self._failures > _AT_ONCE:
                 wait_s = min(self._first_wait_s * 2 ** min(self._failures - 1, 16), LONGEST_WAIT_S)
                 wait_s *= random.uniform(0.5, 1)

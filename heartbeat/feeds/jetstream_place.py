@@ -15,8 +15,8 @@ from heartbeat.feeds.jetstream_socket import Address
 
 REWIND_US: Final = 5_000_000
 """Events may leave a host in an order that is not quite that of their times."""
-REWIND_ELSEWHERE_US: Final = 30_000_000
-"""Hosts see the same event at different times."""
+REWIND_ELSEWHERE_US: Final = 120_000_000
+"""Hosts see the same event at different times; one may be late by so much."""
 _FIRST_STEP_US: Final = 1000
 
 

@@ -9,8 +9,9 @@ they are just those posts.
 A row is an author: the newest posts, and the numbers of full pages; a page is a row with older posts. So an author who
 writes all day costs a small row with each post, and not all that he has written.
 
-Every post is kept with the time when the network saw it last. A feed that goes back repeats old deletions too; they are
-told from new ones by that, so that they take back nothing that was written since.
+Every post is kept with the time that it was last delivered with. A feed that goes back repeats old deletions too; they
+are told from new ones by that, so that they take back nothing that was written since. (Of two hosts whose clocks differ
+the second one repeats what lies near, so deliveries are compared with deliveries of the same host.)
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from heartbeat.engine.log import Log, Put
 _PAGE: Final = 32
 _FORGOTTEN_AT_ONCE: Final = 500
 _PARTITION: Final = 0
-_NEVER: Final = -1
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class _Author:
     """What is known of an author.
 
     Attributes:
-        posts: the newest ones: ids, and when the network saw them.
+        posts: the newest ones: ids, and when the network saw them, as they were last delivered.
         pages: the full pages: their numbers, and when they are forgotten.
         following: the number of the next page.
         older: what the pages hold, once it has been asked for.
@@ -80,7 +80,7 @@ class Known:
         posts: dict[str, int] = {}
         for key in keys:
             if key in found:
-                posts = _latest(posts, orjson.loads(found[key]))
+                posts |= orjson.loads(found[key])
         return posts
 
     def put(self, key: bytes, value: Any) -> Put:
@@ -105,18 +105,18 @@ class KnownUnit:
     def has(self, author: str, post_id: str, seen_ms: int) -> bool:
         """Whether a post was passed on that the network saw by then."""
         row = self._rows[author]
-        known_ms = row.posts.get(post_id, _NEVER)
-        if row.pages:
-            known_ms = max(known_ms, self._older(author, row).get(post_id, _NEVER))
-        return _NEVER < known_ms <= seen_ms
+        known_ms = row.posts.get(post_id)
+        if known_ms is None and row.pages:
+            known_ms = self._older(author, row).get(post_id)
+        return known_ms is not None and known_ms <= seen_ms
 
     def add(self, author: str, post_id: str, seen_ms: int) -> None:
         """A post is passed on, or once more: it is known for the whole time from now on."""
         row = self._rows[author]
         self._changed[author] = None
-        row.posts[post_id] = max(seen_ms, row.posts.get(post_id, seen_ms))
+        row.posts[post_id] = seen_ms
         if len(row.posts) >= _PAGE:
-            row.older = _latest(self._older(author, row), row.posts)
+            row.older = {**self._older(author, row), **row.posts}
             self._pages.append(self._known.put(_page(author, row.following), row.posts))
             row.pages = [page for page in row.pages if page[1] > self._known.now_ms()]
             row.pages.append((row.following, self._known.until_ms()))
@@ -125,7 +125,7 @@ class KnownUnit:
     def take(self, author: str, seen_ms: int) -> list[str]:
         """Every known post of an author that the network saw by then; they are forgotten."""
         row = self._rows[author]
-        posts = _latest(self._older(author, row), row.posts)
+        posts = {**self._older(author, row), **row.posts}
         self._pages += [self._known.put(_page(author, number), None) for number, _ in row.pages]
         later = {post_id: ms for post_id, ms in posts.items() if ms > seen_ms}
         self._rows[author] = _Author(later, following=row.following)
@@ -145,11 +145,6 @@ class KnownUnit:
         if row.older is None:
             row.older = self._known.pages(author, (number for number, _ in row.pages))
         return row.older
-
-
-def _latest(older: dict[str, int], newer: dict[str, int]) -> dict[str, int]:
-    """Both, and of each post when it was seen last."""
-    return older | {post_id: max(ms, older.get(post_id, ms)) for post_id, ms in newer.items()}
 
 
 def _read(row: bytes | None) -> _Author:

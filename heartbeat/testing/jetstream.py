@@ -203,15 +203,10 @@ class JetstreamServer:
             task.cancel()
         await asyncio.gather(*talking, return_exceptions=True)
 
-    def drop_all(self) -> None:
-        """Drop every connection, and take new ones."""
-        for task in self._talking:
-            task.cancel()
-
     @property
-    def connections(self) -> int:
-        """How many there are now."""
-        return len(self._talking)
+    def listens(self) -> bool:
+        """Whether it is reachable."""
+        return self._listening is not None and self._listening.is_serving()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

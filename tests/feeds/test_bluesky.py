@@ -8,14 +8,17 @@ import threading
 from collections.abc import Iterable, Sequence
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from heartbeat.errors import LogUnavailable
 from heartbeat.feeds import bluesky as bluesky_module
 from heartbeat.feeds.base import Delivery, FeedState
 from heartbeat.feeds.bluesky import BlueskyFeed
 from heartbeat.feeds.jetstream_place import REWIND_ELSEWHERE_US, REWIND_US, Place
 from heartbeat.health import State
 from heartbeat.testing.clock import FakeClock
-from heartbeat.testing.jetstream import JetstreamServer, Told, Trouble, parse_troubles
+from heartbeat.testing.jetstream import KINDS, JetstreamServer, Told, Trouble, parse_troubles
 from heartbeat.testing.jetstream_story import FIRST_SEQ, Said, Shares, Story, rfc3339, tid
 from tests.feeds.world import NOW_MS, Running, World, task, until
 
@@ -370,3 +373,90 @@ async def test_a_name_that_nobody_looks_up_holds_nobody_up(monkeypatch: pytest.M
     answer.set()
     first = await anext(feed("jetstream.invalid").open(None))
     assert first.why.startswith("jetstream.invalid cannot be found (no network?); next try at")
+
+
+async def test_a_host_that_brought_something_is_tried_again_before_others() -> None:
+    events = [said(at - 100) for at in range(50)]
+    troubles = parse_troubles("drop@10,close@20:1012")
+    async with JetstreamServer(Told(events), troubles) as good, JetstreamServer(Told(events)) as other:
+        await deliveries(feed(good.url(), other.url()), behind(-101), 50)
+    assert (len(good.asked), len(other.asked)) == (3, 0)
+
+
+SKEWED_S = (0.0, -1.51, 1.51)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["drop", "repeat", "back", "rubbish", "pieces", "close", "slow"]), st.integers(0, 399)
+        ),
+        st.tuples(st.sampled_from(["kill", "kill late", "log fails", "away", "back again"]), st.integers(1, 200)),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.integers(0, 10**6), st.lists(st.sampled_from([1, 2]), min_size=2, max_size=2), st.sampled_from(SKEWED_S), STEPS
+)
+def test_two_hosts_any_troubles_and_any_kills_never_lose_or_invent(
+    seed: int, versions: list[int], skew_s: float, steps: list[tuple[str, int]]
+) -> None:
+    """Hosts see the same events, at times of their own; the feed goes from one to the other as they fail."""
+    shares = Shares(about=400, delete=100, update=60, gone=20, other=20, rubbish=20)
+    # Of what is written again under an old name, or by an author who comes back, two clocks may tell differently
+    # whether it came before its deletion: hosts that agree on the time do so (above), and the network never does it.
+    story = Story(NOW_US - 400 * 25_000, authors=10**9, seed=seed, shares=shares)
+    events: list[Said] = []
+    gone: set[str] = set()
+    for event in map(story.said, range(400)):
+        if event.what == "delete":
+            gone.add(event.rkey)
+        if event.what != "update" or event.rkey not in gone:
+            events.append(event)
+    events.append(said(0, "other"))
+    want = expected(events)
+    skewed = [event._replace(us=event.us + round(skew_s * SECOND_US)) for event in events]
+    troubles = [
+        Trouble(kind, at, 1012 if kind == "close" else 150) for kind, at in steps if kind in KINDS and kind != "away"
+    ]
+
+    async def play() -> None:
+        world = World(max_lag_posts=10**6)
+        await world.stand("bluesky", behind(-12))
+        one, other = JetstreamServer(Told(events), troubles, events_per_s=4000), JetstreamServer(Told(skewed))
+        ends = {events[-1].us, skewed[-1].us}
+        async with one, other:
+            urls = [one.url(versions[0]), other.url(versions[1])]
+
+            def start() -> asyncio.Task[None]:
+                return asyncio.create_task(world.runner(feed(*urls, clock=world.clock), [TASK]).run())
+
+            def through() -> bool:
+                return Place.read(world.standing("bluesky").cursor).us in ends
+
+            running = start()
+            for kind, n in steps:
+                await asyncio.sleep(n / 4000)
+                if kind.startswith("kill"):
+                    world.log.hold()
+                    await asyncio.sleep(0.01)
+                    running.cancel()
+                    lost = [outcome for _, outcome in world.log._queue]
+                    world.log.lose_held(durable=1 if kind == "kill late" else 0)
+                    for outcome in lost:
+                        outcome.cancel()
+                    await asyncio.wait({running}, timeout=5)
+                    running = start()
+                elif kind == "log fails":
+                    world.log.fail_next(LogUnavailable("full"))
+                elif kind == "away":
+                    await one.go_away()
+                elif kind == "back again" and not one.listens:
+                    await one.listen()
+            await until(through, 20)
+            running.cancel()
+            await asyncio.wait({running})
+        assert {(post.id, post.op, int(post.rev > 0)) for post in world.posts()} == want
+
+    asyncio.run(play())

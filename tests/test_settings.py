@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from heartbeat.errors import ConfigError
+from heartbeat.feeds.jetstream_socket import Address
 from heartbeat.settings import PREFIX, Settings, load
 
 DOCS = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -50,6 +51,9 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
         ("window_sizes_s:\n  - 10\n  - 7\n", "heartbeat.yaml:1: window_sizes_s: each size has to divide a day"),
         ("window_sizes_s:\n  - 10\n  - ten\n", "heartbeat.yaml:3: window_sizes_s[1]: "),
         ("broker: sqlite:///var/x.db\n", "heartbeat.yaml:1: broker: 'sqlite:///var/x.db': only `sqlite:`"),
+        ("bluesky_hosts: [a b]\n", "heartbeat.yaml:1: bluesky_hosts: 'a b' has to be a host's name"),
+        ("bluesky_hosts: [https://example.com]\n", "heartbeat.yaml:1: bluesky_hosts: "),
+        ("bluesky_hosts: []\n", "heartbeat.yaml:1: bluesky_hosts: "),
         ("a: 1\na: 2\n", "heartbeat.yaml:2: a: stands twice"),
         ("a: [1\n", "heartbeat.yaml:2: is not valid YAML"),
         ("- 1\n", "heartbeat.yaml:1: has to be a mapping"),
@@ -121,3 +125,20 @@ def test_every_setting_is_documented_as_it_is() -> None:
     ]
     documented = {row[0]: row[-1] for row in rows}
     assert documented == {name: (field.description or "").strip("`") for name, field in Settings.model_fields.items()}
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["jetstream.example", "localhost:6008", "ws://[::1]:6008", "wss://a.example/xrpc/x.y.z", "ws://127.0.0.1:1/a"],
+)
+def test_hosts_of_bluesky_that_are_taken_can_be_asked(tmp_path: Path, host: str) -> None:
+    assert load(write(tmp_path, f"bluesky_hosts: ['{host}']\n")).bluesky_hosts == (host,)
+    assert Address.of(host).url.startswith(("ws://", "wss://"))
+
+
+@pytest.mark.parametrize("host", ["", "http://a", "wss://a?b=c", "wss://u:p@a", "a b", "wss://", "a#b"])
+def test_hosts_of_bluesky_that_cannot_be_asked_are_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigError, match="has to be a host's name"):
+        load(write(tmp_path, f"bluesky_hosts: ['{host}']\n"))
+    with pytest.raises(ValueError):
+        Address.of(host)

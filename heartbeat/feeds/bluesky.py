@@ -43,6 +43,8 @@ LONGEST_WAIT_S: Final = 60.0
 FIRST_WAIT_S: Final = 0.5
 _AHEAD_US: Final = 900_000_000
 """How far the clocks of hosts may be ahead of ours."""
+_LEAST_GRACE_MS: Final = 4000
+"""Events are a second or two on their way: with a shorter grace the feed would never be caught up."""
 _RECENT_MS: Final = 120_000
 _QUIET_S: Final = (10.0, 60.0)
 """How long a host has to be silent until it is taken for caught up: from a recent place, from an older one."""
@@ -196,7 +198,8 @@ class _Session:
         if us is not None and moved:
             self.place = place.past(address, us, seq)
             lag_ms = self._clock.now_ms() - us // 1000
-            self._caught_up = lag_ms <= (self._grace_ms if self._caught_up else self._grace_ms / 2)
+            grace_ms = max(self._grace_ms, _LEAST_GRACE_MS)
+            self._caught_up = lag_ms <= (grace_ms if self._caught_up else grace_ms / 2)
         return self.delivery(posts, rejected, self._state, self._note)
 
     @property

@@ -188,7 +188,7 @@ def _part(outer: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _check_time(name: str, us: int, latest_us: int) -> None:
     if not EARLIEST_US <= us <= latest_us:
-        raise BadPost(f"{name} is out of range: before 2017 or after the clock")
+        raise BadPost(f"{name} is out of range: before 2017, or after this machine's clock")
 
 
 def _microseconds(value: Any) -> int:

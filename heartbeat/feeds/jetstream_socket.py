@@ -67,8 +67,8 @@ class Address:
             ValueError: it is neither; says what it may be.
         """
         parts = urlsplit(text if "://" in text else f"wss://{text}")
-        usable = parts.scheme in ("ws", "wss") and parts.hostname and not (parts.query or parts.fragment or "@" in text)
-        if not usable or any(sign.isspace() for sign in text):
+        more = parts.query or parts.fragment or "@" in parts.netloc or any(sign.isspace() for sign in text)
+        if more or parts.scheme not in ("ws", "wss") or not parts.hostname:
             raise ValueError(f"{text!r} has to be a host's name, or ws:// or wss:// and a path without a query")
         path = parts.path if parts.path.strip("/") else "/subscribe"
         return cls(f"{parts.scheme}://{parts.netloc}{path}", parts.netloc, path.startswith("/xrpc/"))

@@ -8,7 +8,6 @@ server (`jetstream`) puts it into either version of the protocol, an oracle work
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -210,11 +209,3 @@ class Story:
         mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK
         mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
         return mixed ^ mixed >> 31
-
-
-def names(said: Said) -> Mapping[str, str]:
-    """The id and address of an event's post, as Heartbeat has them."""
-    return {
-        "id": f"at://{said.did}/{COLLECTION}/{said.rkey}",
-        "url": f"https://bsky.app/profile/{said.did}/post/{said.rkey}",
-    }

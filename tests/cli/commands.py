@@ -21,8 +21,9 @@ class Done(NamedTuple):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours, but for Heartbeat's own variables."""
-    return {**{key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}, **more}
+    """Ours, but for Heartbeat's own variables; no worker of a test follows a real network."""
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}
+    return {**ours, "HEARTBEAT_BLUESKY_HOSTS": '["ws://127.0.0.1:9"]', **more}
 
 
 def start(*words: str, **env: str) -> subprocess.Popen[str]:

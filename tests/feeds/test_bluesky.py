@@ -327,7 +327,7 @@ async def test_times_that_cannot_be_move_no_cursor() -> None:
         got = await deliveries(feed(server.url()), behind(-4), 2)
     assert Place.read(got[-1].cursor).us == NOW_US - 2 * SECOND_US
     assert {letter.reason for one in got for letter in one.rejected} == {
-        "time_us is out of range: before 2017 or after the clock"
+        "time_us is out of range: before 2017, or after this machine's clock"
     }
 
 

@@ -16,8 +16,9 @@ from tests.proof.material import FAST, TASK
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours, without anything that the person who runs the tests has set."""
-    return {**{key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}, **more}
+    """Ours, without anything that the person who runs the tests has set; no worker follows a real network."""
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("HEARTBEAT_")}
+    return {**ours, "HEARTBEAT_BLUESKY_HOSTS": '["ws://127.0.0.1:9"]', **more}
 
 
 def replay(

@@ -44,7 +44,7 @@ test: lint ## lint, types, import rules and all tests but the long runs
 	@$(BIN)/pytest -m "not long"
 
 .PHONY: test-long
-test-long: $(VENV)/.dev ## the long runs alone: a replay whose worker is killed more than fifty times
+test-long: $(VENV)/.dev ## the long runs alone: a replay killed more than fifty times, two million events of Bluesky
 	@$(BIN)/pytest -m long
 
 .PHONY: test-full

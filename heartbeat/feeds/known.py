@@ -1,7 +1,7 @@
-"""Which posts of a feed have been passed on, by author: so that what concerns nobody else's posts need not be.
+"""Which posts of a feed have been passed on, by author: so that deletions of all others go no further.
 
-A network announces all of its deletions, and which account has gone. Of a feed whose posts mostly match no task, the
-pipeline would remember more deletions of posts that it has never seen than posts; and of an account that has gone it
+A network announces all of its deletions, and every account that is gone. Of a feed whose posts mostly match no task,
+the pipeline would remember more deletions of posts that it has never seen than posts; and of an account that is gone it
 has to know the posts. Both are answered here: the ids of what was passed on, kept for as long as the pipeline itself
 knows a post again, in the log's state store. They are written in the unit that passes the posts on, so after any crash
 they are just those posts.
@@ -126,6 +126,8 @@ class KnownUnit:
         """Every known post of an author that the network saw by then; they are forgotten."""
         row = self._rows[author]
         posts = {**self._older(author, row), **row.posts}
+        if not posts:
+            return []
         self._pages += [self._known.put(_page(author, number), None) for number, _ in row.pages]
         later = {post_id: ms for post_id, ms in posts.items() if ms > seen_ms}
         self._rows[author] = _Author(later, following=row.following)

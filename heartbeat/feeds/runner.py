@@ -232,7 +232,7 @@ class FeedRunner:
         self._standing = after
         self._promises.delivered(0, says)
         if says.connected:
-            self._health.report(self._part, State.OK)
+            self._health.report(self._part, State.OK, self._status.why)
 
     async def _durable(self, unit: UnitWrite) -> None:
         """Wait until a unit is durable. Its outcome is always waited for, also when this task is cancelled."""

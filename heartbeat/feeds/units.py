@@ -69,7 +69,7 @@ class Encoder:
     ) -> tuple[list[Append], list[Rejected], list[Put]]:
         """The same, but of edits and deletions only those of known posts; and what becomes known."""
         match = self._match
-        matched = [(post, match(post.content)) for post in posts]
+        matched = [(post, match(post.content) if post.op == "upsert" else ()) for post in posts]
         concerned = [(post, tasks) for post, tasks in matched if tasks or post.rev or post.op == "delete"]
         unit = known.open(post.author or "" for post, _ in concerned)
         passed: list[tuple[Post, Sequence[str]]] = []

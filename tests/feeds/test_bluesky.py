@@ -343,16 +343,22 @@ async def test_an_hour_without_a_connection_leaves_times_as_they_were() -> None:
     }
 
 
-async def test_what_is_deleted_but_was_never_passed_on_costs_nothing() -> None:
+@pytest.mark.parametrize("everything", [False, True])
+async def test_what_is_deleted_but_was_never_passed_on_costs_nothing(everything: bool) -> None:
     world = World()
     events = [said(-9, rkey="a", text="tea"), said(-8, rkey="b"), said(-7, "delete", "a"), said(-6, "delete", "b")]
     events += [said(-5, "update", "a", text="more tea"), said(-4, "delete", "c"), said(-3, "gone")]
+    tasks = [task("all", "*", ["bluesky"])] if everything else [TASK]
     async with JetstreamServer(Told(events)) as server:
         await world.stand("bluesky", behind(-10))
-        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])):
+        async with Running(world.runner(feed(server.url(), clock=world.clock), tasks)):
             await until(lambda: world.standing("bluesky").posts == 7)
-    ids = [(post.op, post.id.rpartition("/")[2]) for post in sorted(world.posts(), key=lambda post: post.received_ms)]
-    assert ids == [("upsert", "b"), ("delete", "b"), ("delete", "b")]
+    passed = sorted(world.posts(), key=lambda post: (post.received_ms, post.id))
+    ids = [(post.op, post.id.rpartition("/")[2]) for post in passed]
+    b = [("upsert", "b"), ("delete", "b"), ("delete", "b")]
+    assert [pair for pair in ids if pair[1] == "b"] == b
+    a = [("upsert", "a"), ("delete", "a"), ("upsert", "a"), ("delete", "a")]
+    assert [pair for pair in ids if pair[1] != "b"] == (a if everything else [])
 
 
 async def test_a_name_that_nobody_looks_up_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

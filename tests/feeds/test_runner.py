@@ -140,6 +140,16 @@ async def test_while_nothing_arrives_a_feed_that_is_caught_up_goes_on_promising(
         assert runner.info().watermark_ms == world.standing().watermark_ms == NOW_MS + 25_000
 
 
+async def test_what_a_feed_has_to_say_besides_stays_while_nothing_arrives() -> None:
+    world = World(heartbeat_s=0.01)
+    world.feed.post(why="an hour is missing")
+    async with Running(world.runner()) as runner:
+        await until(lambda: len(world.heartbeats()) > 3)
+        status = world.health.get("feed/memory")
+        assert status is not None and (status.state, status.why) == (State.OK, "an hour is missing")
+        assert (runner.info().state, runner.info().why) == ("caught up", "an hour is missing")
+
+
 @pytest.mark.parametrize("state", [FeedState.BEHIND, FeedState.DISCONNECTED])
 async def test_a_feed_that_is_behind_or_away_promises_nothing_by_itself(state: FeedState) -> None:
     world = World(heartbeat_s=0.01)

@@ -141,7 +141,7 @@ class Story:
         *,
         step_us: int = 25_000,
         seed: int = 1,
-        authors: int = 20_000,
+        authors: int = 2_000,
         shares: Shares | None = None,
     ) -> None:
         self.begin_us, self.step_us, self._seed, self._authors = begin_us, step_us, seed, authors

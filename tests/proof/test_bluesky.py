@@ -25,7 +25,7 @@ from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.feeds.cursors import Standing
 from heartbeat.feeds.jetstream_place import Place
 from heartbeat.records import Post
-from heartbeat.testing.jetstream_story import KEYWORD, Said, Story
+from heartbeat.testing.jetstream_story import KEYWORD, Said, Shares, Story
 from tests.proof.material import FAST, TASK, difference, exported, exported_posts, rows_of
 from tests.proof.processes import environment, free_port, kill, listens
 
@@ -42,6 +42,8 @@ class Oracle:
 
     posts: list[Post] = field(default_factory=list)
     deletions: int = 0
+    deleted: int = 0
+    accounts: int = 0
     _passed: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def hear(self, number: int, said: Said) -> None:
@@ -51,9 +53,12 @@ class Oracle:
         elif said.what == "delete":
             self.deletions += 1
             if _id(said) in self._passed.get(said.did, ()):
+                self.deleted += 1
                 self._delete(_id(said))
         elif said.what == "gone":
-            for post_id in self._passed.pop(said.did, ()):
+            gone = self._passed.pop(said.did, {})
+            self.accounts += bool(gone)
+            for post_id in gone:
                 self._delete(post_id)
 
     def _write(self, number: int, said: Said) -> None:
@@ -148,12 +153,14 @@ def prove(
     version: int,
     every_s: tuple[float, float],
     pace: float | None,
+    shares: Shares,
 ) -> None:
     """Follow a story of so many events to its end, killed so often on the way, and compare."""
     dice, port, web_port = random.Random(events), free_port(), free_port()
     begin_us = time.time_ns() // 1000 - CALM_US - events * STEP_US
     asyncio.run(begin_at(folder / "data", begin_us))
     words = ["--events", str(events), "--begin-us", str(begin_us), "--trouble", troubles]
+    words += ["--about", str(shares.about), "--deletions", str(shares.delete)]
     path = "/xrpc/network.bsky.jetstream.subscribeEvents" if version == 2 else "/subscribe"
     with host(port, *words, *([] if pace is None else ["--pace", str(pace)])):
         done = 0
@@ -165,7 +172,7 @@ def prove(
             kill(process)
         process = worker(folder, f"ws://127.0.0.1:{port}{path}", web_port)
         try:
-            story, oracle = Story(begin_us), Oracle()
+            story, oracle = Story(begin_us, shares=shares), Oracle()
             for number in range(events):
                 oracle.hear(number, story.said(number))
             until = time.monotonic() + 600
@@ -181,24 +188,25 @@ def prove(
     assert not (wrong := difference(exported(folder / "data"), rows_of(oracle.posts))), wrong
     kept = exported_posts(folder / "data")
     assert len(kept) == len({post["id"] for post in kept}) and not any(post["late"] == "true" for post in kept)
-    assert oracle.deletions > events / 200
-    assert len(oracle.posts) > events / 150
+    assert oracle.deletions > events / 200 and len(oracle.posts) > events / 150
+    assert oracle.deleted > events / 20_000 and oracle.accounts > events / 10_000
 
 
+MANY = Shares(about=50, delete=30)
 TROUBLES = (
-    "drop@7000,repeat@9000:3000,rubbish@12000,back@15000:9000,pieces@20001,close@23000:1012,huge@26000:5000000,"
+    "drop@7000,repeat@9000:3000,rubbish@12000,back@15000:9000,pieces@20001,close@23000:1012,huge@26001:5000000,"
     "slow@28000,away@29000:1"
 )
 
 
 @pytest.mark.timeout(200)
 def test_fifty_thousand_events_with_kills_and_every_kind_of_trouble(tmp_path: Path) -> None:
-    prove(tmp_path, events=50_000, kills=5, troubles=TROUBLES, version=1, every_s=(0.2, 1.0), pace=12_000)
+    prove(tmp_path, events=50_000, kills=5, troubles=TROUBLES, version=1, every_s=(0.2, 1.0), pace=12_000, shares=MANY)
 
 
 @pytest.mark.timeout(200)
 def test_the_same_by_version_2(tmp_path: Path) -> None:
-    prove(tmp_path, events=30_000, kills=2, troubles=TROUBLES, version=2, every_s=(0.2, 1.0), pace=12_000)
+    prove(tmp_path, events=30_000, kills=2, troubles=TROUBLES, version=2, every_s=(0.2, 1.0), pace=12_000, shares=MANY)
 
 
 @pytest.mark.long
@@ -214,4 +222,5 @@ def test_two_million_events_with_an_hour_away_and_twenty_kills(tmp_path: Path) -
         version=1,
         every_s=(1.0, 5.0),
         pace=None,
+        shares=Shares(about=10, delete=10),
     )

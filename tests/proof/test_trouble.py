@@ -148,7 +148,7 @@ def test_a_worker_that_is_stopped_leaves_nothing_open_and_says_so(tmp_path: Path
     said = output.read_text()
     assert f"ready: the page is at http://127.0.0.1:{port}/" in said
     assert said.rstrip().endswith("stopped") and "-INT-" not in said and "Traceback" not in said
-    assert sorted(path.name for path in data.iterdir()) == ["history.db", "log.db", "worker.lock"]
+    assert sorted(path.name for path in data.iterdir()) == ["corrections.db", "history.db", "log.db", "worker.lock"]
 
 
 def blocks_signals(pid: int) -> bool:

@@ -22,12 +22,14 @@ from heartbeat.agents.sentiment import SentimentAgent
 from heartbeat.clock import SystemClock
 from heartbeat.engine.faust import HeartbeatApp
 from heartbeat.health import HealthBoard
+from heartbeat.metrics import Metrics
 from heartbeat.models.configured import ConfiguredModels
 from heartbeat.models.overload import Overload
-from heartbeat.services import ControlService, FeedsService, ModelsService, UpkeepService
+from heartbeat.services import ControlService, DelayService, FeedsService, ModelsService, UpkeepService
 from heartbeat.settings import Settings
 from heartbeat.station import GROUPS, Station
 from heartbeat.views import Views
+from heartbeat.web.hub import Hub
 from heartbeat.web.install import install
 from heartbeat.windows.ids import Layout
 from heartbeat.worklog import quiet
@@ -35,12 +37,12 @@ from heartbeat.worklog import quiet
 logger = logging.getLogger(__name__)
 
 
-def station(settings: Settings) -> Station:
+def station(settings: Settings, metrics: Metrics | None = None) -> Station:
     """The agents and what they work on, over one data directory; run by a worker or by `heartbeat replay` alone."""
     clock = SystemClock()
     board = HealthBoard(clock)
     tasks = _tasks.load(settings.config_dir)
-    models = ConfiguredModels(settings)
+    models = ConfiguredModels(settings, inferred=metrics.inferred if metrics else None)
     scored, windows = scored_table(), PulseTables.in_memory()
     overload = Overload(
         clock,
@@ -83,7 +85,8 @@ def station(settings: Settings) -> Station:
 
 def build(settings: Settings) -> HeartbeatApp:
     """The app of a worker: the agents, the feeds, the pages."""
-    parts = station(settings)
+    metrics, hub = Metrics(), Hub()
+    parts = station(settings, metrics)
     app = HeartbeatApp(
         GROUPS,
         open_log=parts.open,
@@ -91,6 +94,7 @@ def build(settings: Settings) -> HeartbeatApp:
         board=parts.board,
         partitions=settings.partitions,
         topics=parts.topics(),
+        observer=metrics,
         web_host=settings.web_host,
         web_port=settings.web_port,
         datadir=settings.data_dir / "faust",
@@ -100,15 +104,17 @@ def build(settings: Settings) -> HeartbeatApp:
         app.add_agent(agent)
     feeds, models = FeedsService(app, parts), ModelsService(parts)
     app.add_service(UpkeepService(app, parts))
+    app.add_service(DelayService(metrics.woke_up))
     app.add_service(models)
     app.add_service(feeds)
     app.add_service(ControlService(app, parts, feeds, models))
-    views = Views(app, parts, feeds)
+    views = Views(app, parts, feeds, metrics)
+    metrics.add(views.readings(hub))
     app.on_closed(views.close)
     app.on_closed(parts.close)
     app.on_recovered(lambda: parts.watch(app.engine))
     app.on_recovered(lambda: logger.info("ready: the page is at %s", app.address or "no address"))
-    install(app.web.web_app, views)
+    install(app.web.web_app, views, hub)
     return app
 
 

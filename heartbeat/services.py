@@ -21,6 +21,7 @@ from heartbeat.feeds import demo
 from heartbeat.feeds.status import FeedInfo
 from heartbeat.feeds.supervisor import Feeds
 from heartbeat.health import State
+from heartbeat.metrics.event_loop import watch_delay
 from heartbeat.models.swap import SWAPPED, ModelSwap, Outcome
 from heartbeat.models.trial import Sample
 from heartbeat.replays import Replay
@@ -153,6 +154,20 @@ class UpkeepService(Service):
     @Service.task
     async def _forget(self) -> None:
         await forget(self.station, _log(self.app))
+
+
+class DelayService(Service):
+    """Tells how late the event loop is."""
+
+    logger = _quiet
+
+    def __init__(self, told: Callable[[float], None], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._told = told
+
+    @Service.task
+    async def _watch(self) -> None:
+        await watch_delay(self._told)
 
 
 class ModelsService(Service):

@@ -17,11 +17,13 @@ from heartbeat.feeds.status import FeedInfo as RunnerInfo
 from heartbeat.insights.company import Company
 from heartbeat.insights.insight import Past, Span
 from heartbeat.insights.voice import Said
+from heartbeat.metrics import Metrics, Readings
 from heartbeat.records import BEFORE_TIME_MS, Pulse
 from heartbeat.services import FeedsService
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.station import GROUPS, Station
 from heartbeat.tasks import LANGUAGES, Task
+from heartbeat.web.hub import Hub
 from heartbeat.web.sources import By, FeedInfo, LiveRecord, PostRow, TaskSpan, WindowRow
 from heartbeat.web.tail import LogTail
 from heartbeat.windows.ids import WindowId
@@ -35,8 +37,8 @@ HISTORY_GROUPS: Final = {"pulse": f"{GROUPS}-history-windows", "sentiment": f"{G
 class Views:
     """The `WebSources` of a worker."""
 
-    def __init__(self, app: HeartbeatApp, station: Station, feeds: FeedsService) -> None:
-        self._app, self._station, self._feeds = app, station, feeds
+    def __init__(self, app: HeartbeatApp, station: Station, feeds: FeedsService, metrics: Metrics) -> None:
+        self._app, self._station, self._feeds, self._metrics = app, station, feeds, metrics
         self.settings, self.clock, self.health = station.settings, station.clock, station.board
         self.history = HistoryView(station, self.ready)
         self.corrections = Desk(lambda: station.corrections, self.history.seen, station.clock)
@@ -77,6 +79,29 @@ class Views:
     def lag(self) -> Mapping[str, int]:
         """Messages that each agent has still to read."""
         return {name: agent.lag() for name, agent in self._app.engine.agents.items()} if self.ready() else {}
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """The page for Prometheus, and its content type."""
+        return self._metrics.page(accept)
+
+    def readings(self, hub: Hub) -> Readings:
+        """What is read off this worker for that page; `hub` is that of its pages."""
+
+        def topic_bytes() -> Mapping[str, int]:
+            log = self._app.record_log_or_none
+            return log.sizes() if log is not None and self.ready() else {}
+
+        return Readings(
+            self.settings,
+            self.clock,
+            self.health,
+            agents=lambda: self._app.engine.agents if self.ready() else {},
+            feeds=self._feeds.infos,
+            topic_bytes=topic_bytes,
+            overloaded=lambda: self._station.overload.is_on,
+            readers=lambda: hub.clients,
+            dropped=lambda: hub.dropped,
+        )
 
     def tail(self) -> AsyncIterator[LiveRecord]:
         """What becomes durable from here on."""

@@ -107,6 +107,7 @@ class DiskTable(Owned, Generic[K, V]):
         self.codec = codec
         self._store: StateStore | None = None
         self._parts: dict[int, DiskPart[K, V]] = {}
+        self._partitions = 0
 
     @property
     def store(self) -> StateStore:
@@ -129,7 +130,10 @@ class DiskTable(Owned, Generic[K, V]):
     def bind(self, agent: str, log: Log, partitions: int) -> None:
         """Give the table to its agent."""
         self.own(agent)
-        self._store = log.state(self.name)
+        self._store, self._partitions = log.state(self.name), partitions
+
+    def __len__(self) -> int:
+        return sum(self._store.count(partition) for partition in range(self._partitions)) if self._store else 0
 
     async def load(self, log: Log, partition: int, progress: Callable[[str, int], None] | None = None) -> int:
         """Nothing has to be read; what was staged by units that never became durable is forgotten."""

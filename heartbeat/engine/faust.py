@@ -36,6 +36,7 @@ from mode import Service
 from heartbeat.clock import Clock, SystemClock
 from heartbeat.engine.agent import AgentSpec, Handler
 from heartbeat.engine.log import TP, Log
+from heartbeat.engine.observer import Observer, Unobserved
 from heartbeat.engine.runner import GRACE_S, Context, Engine
 from heartbeat.engine.tables import DiskTable, MemoryTable, TableCodec
 from heartbeat.engine.transport import URL
@@ -205,6 +206,7 @@ class HeartbeatApp(faust.App):
         board: where the agents report how they are.
         partitions: of topics that are made.
         topics: declared besides the agents' inputs.
+        observer: told of each unit of work.
         web_host: the address to bind to.
         web_port: the port to bind to; 0 for any that is free (see `bound_port`).
         options: Faust's own.
@@ -224,12 +226,14 @@ class HeartbeatApp(faust.App):
         board: HealthBoard | None = None,
         partitions: int = 4,
         topics: Iterable[Topic] = ALL,
+        observer: Observer | None = None,
         web_host: str = "127.0.0.1",
         web_port: int = 6066,
         **options: Any,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.board = board or HealthBoard(self.clock)
+        self._observer = observer or Unobserved()
         self.ready = False
         self.fatal: BaseException | None = None
         self.bound_port: int | None = None
@@ -347,7 +351,14 @@ class HeartbeatApp(faust.App):
         await super().on_first_start()
         try:
             log = self.record_log_or_none = self._open_log()
-            context = Context(log=log, codec=Codec(log), clock=self.clock, board=self.board, app_id=self.conf.id)
+            context = Context(
+                log=log,
+                codec=Codec(log),
+                clock=self.clock,
+                board=self.board,
+                app_id=self.conf.id,
+                observer=self._observer,
+            )
             self._engine = Engine(self._specs, context)
             self._engine.prepare(self._partitions, self._declared)
         except BaseException as error:

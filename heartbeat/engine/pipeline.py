@@ -321,7 +321,10 @@ class Pipeline:
         finally:
             self._in_handler = False
             current.reset(token)
-            self._runner.stats.handler_s += perf_counter() - began
+            seconds = perf_counter() - began
+            self._runner.stats.handler_s += seconds
+            if unit.messages:
+                self._context.observer.handled(self._spec.name, seconds)
 
     async def _submit(self, unit: Unit) -> Turn:
         """Hand over a unit of messages; they are done unless its commit fails."""
@@ -342,6 +345,7 @@ class Pipeline:
         stats.emitted += len(unit.appends)
         stats.messages += unit.messages
         stats.batches += 1 if unit.messages else 0
+        self._context.observer.committed(unit, seconds)
         if unit.dead:
             stats.dead_letters += 1
             breaker.died(partition)

@@ -17,6 +17,7 @@ from heartbeat.clock import Clock
 from heartbeat.engine.agent import AgentSpec
 from heartbeat.engine.breaker import Breaker
 from heartbeat.engine.log import TP, Log
+from heartbeat.engine.observer import Observer, Unobserved
 from heartbeat.engine.pipeline import Pipeline
 from heartbeat.health import HealthBoard, State
 from heartbeat.records import Codec
@@ -70,6 +71,7 @@ class Context:
         app_id: the prefix of consumer groups.
         timer: seconds that never jump back; waits and tick intervals are counted in them.
         random: jitter of waits.
+        observer: told of each unit.
         raised: kinds of errors of handlers that stop the engine instead of making dead letters (for tests).
     """
 
@@ -80,6 +82,7 @@ class Context:
     app_id: str
     timer: Callable[[], float] = time.monotonic
     random: random.Random = field(default_factory=random.Random)
+    observer: Observer = field(default_factory=Unobserved)
     raised: tuple[type[BaseException], ...] = ()
     partitions: Partitions = field(init=False)
 

@@ -143,6 +143,7 @@ class FeedRunner:
             matched=durable.matched,
             rejected=durable.rejected,
             posts_per_s=status.posts_per_s,
+            written_bytes=status.written_bytes,
             last_error=status.last_error,
             fraction=None if fraction is None else fraction(durable.cursor),
         )
@@ -194,7 +195,7 @@ class FeedRunner:
                 wait_s = min(2 * wait_s, _LONGEST_BACKOFF_S)
         self._standing, self._failures = after, 0
         self._promises.delivered(len(delivery.posts), says)
-        self._status.delivered(len(delivery.posts))
+        self._status.delivered(len(delivery.posts), unit)
         match delivery.state:
             case FeedState.ENDED:
                 self._status.show("ended")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from heartbeat.clock import Clock
+from heartbeat.engine.log import UnitWrite
 
 _RATE_OVER_S: Final = 10
 
@@ -27,6 +28,7 @@ class FeedInfo:
         posts: how many it has ever delivered, `matched` of them for a task.
         rejected: how many items were no posts.
         posts_per_s: posts a second over the last ten seconds.
+        written_bytes: what it has written into the log since the worker started.
         last_error: the last thing that went wrong, also when it is long over.
         fraction: how much of its files is through, from 0 to 1; None for a feed without an end.
     """
@@ -42,6 +44,7 @@ class FeedInfo:
     matched: int
     rejected: int
     posts_per_s: float
+    written_bytes: int
     last_error: str
     fraction: float | None
 
@@ -52,6 +55,7 @@ class FeedStatus:
     def __init__(self, clock: Clock, timer: Callable[[], float]) -> None:
         self._clock, self._timer = clock, timer
         self._recent: deque[tuple[float, int]] = deque(maxlen=4096)
+        self.written_bytes = 0
         self.state, self.since_ms, self.why, self.last_error = "starting", clock.now_ms(), "", ""
 
     def show(self, state: str, why: str = "") -> None:
@@ -60,8 +64,9 @@ class FeedStatus:
             self.since_ms = self._clock.now_ms()
         self.state, self.why = state, why
 
-    def delivered(self, posts: int) -> None:
-        """So many posts have become durable."""
+    def delivered(self, posts: int, written: UnitWrite) -> None:
+        """So many posts have become durable, by this unit."""
+        self.written_bytes += sum(len(append.value or b"") for append in written.appends)
         self._recent.append((self._timer(), posts))
 
     @property

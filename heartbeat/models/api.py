@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class SentimentModel(Protocol):
 
     async def judge(self, prepared: Sequence[str]) -> Judgement:
         """Columns as in the card's `labels`; no row depends on the others."""
+        ...
+
+    def observe(self, told: Callable[[int, float], None]) -> None:
+        """Have somebody told of each inference: of how many posts, and in how many seconds."""
         ...
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -74,6 +75,9 @@ class MicroBatcher(Generic[T]):
 
     A request that fails fails alone: a merged turn that raises is run again, request by request. A caller that is
     cancelled disturbs nobody.
+
+    Attributes:
+        observed: told of each turn: how many items, and how many seconds `infer` took.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class MicroBatcher(Generic[T]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Task[None] | None = None
         self._closed = False
+        self.observed: Callable[[int, float], None] = lambda items, seconds: None
 
     async def ask(self, items: Sequence[T]) -> Rows:
         """One row for each item, in order.
@@ -185,12 +190,18 @@ class MicroBatcher(Generic[T]):
                 request.answer.set_result(rows[at : at + len(request.items)])
             at += len(request.items)
 
+    async def _timed(self, groups: Sequence[Sequence[T]]) -> Sequence[Rows]:
+        began = perf_counter()
+        answers = await self._infer(groups)
+        self.observed(sum(map(len, groups)), perf_counter() - began)
+        return answers
+
     async def _rows(self, items: Sequence[T]) -> Rows:
         """Answers in the order of the items, from groups in the order of their lengths."""
         if len(items) == 1:
-            return (await self._infer([items]))[0]
+            return (await self._timed([items]))[0]
         groups = self._groups([self._length(item) for item in items])
-        answers = await self._infer([[items[index] for index in group] for group in groups])
+        answers = await self._timed([[items[index] for index in group] for group in groups])
         rows = np.empty((len(items), self._columns), np.float32)
         rows[[index for group in groups for index in group]] = np.concatenate(answers)
         return rows

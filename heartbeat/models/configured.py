@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from heartbeat.errors import Retry
@@ -47,13 +48,16 @@ class ConfiguredModels:
     Args:
         settings: name the models.
         keep_s: how long models that others have taken over from stay after their last request.
+        inferred: told of each inference: the model (NAME/VERSION), how many posts, how many seconds.
 
     Attributes:
         changing: held by who prepares other models, so that none of those there are is let go meanwhile.
     """
 
-    def __init__(self, settings: Settings, *, keep_s: float = KEEP_S) -> None:
-        self._settings, self._keep_s = settings, keep_s
+    def __init__(
+        self, settings: Settings, *, keep_s: float = KEEP_S, inferred: Callable[[str, int, float], None] | None = None
+    ) -> None:
+        self._settings, self._keep_s, self._inferred = settings, keep_s, inferred
         self._now: _Serving | None = None
         self._before: list[_Serving] = []
         self._let_go: set[str] = set()
@@ -84,11 +88,11 @@ class ConfiguredModels:
         """
         from heartbeat.models.chosen import Chosen
 
-        self._now = _Serving(Chosen.load(self._settings))
+        self._now = _Serving(self._observed(Chosen.load(self._settings)))
 
     def take_over(self, chosen: Chosen) -> None:
         """Ask these from now on; requests by older references are still answered. Who calls holds `changing`."""
-        before, self._now, self._settings = self._serving, _Serving(chosen), chosen.settings
+        before, self._now, self._settings = self._serving, _Serving(self._observed(chosen)), chosen.settings
         self._before.append(before)
         before.last_s = time.monotonic()
         task = asyncio.get_running_loop().create_task(self._retire(before), name="models retire")
@@ -133,6 +137,12 @@ class ConfiguredModels:
         if self._now is None:
             raise RuntimeError("the models have not been loaded; call load() first")
         return self._now
+
+    def _observed(self, chosen: Chosen) -> Chosen:
+        if self._inferred is not None:
+            for model in chosen.models.values():
+                model.observe(partial(self._inferred, model.reference))
+        return chosen
 
     def _knowing(self, model: str | None) -> _Serving:
         now = self._serving

@@ -7,7 +7,7 @@ groups (docs/models.md). Lanes keep as many cores busy as there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -92,6 +92,10 @@ class EncoderModel:
         """See `api.SentimentModel`."""
         rows = await self._batcher.ask(prepared)
         return Judgement(rows[:, :-1], (rows[:, -1] > 0).tolist())
+
+    def observe(self, told: Callable[[int, float], None]) -> None:
+        """See `api.SentimentModel`."""
+        self._batcher.observed = told
 
     async def close(self) -> None:
         """Answer what has been asked, and end the model's threads."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -74,6 +74,10 @@ class NgramModel:
         """See `api.SentimentModel`."""
         most = self.card.max_chars
         return Judgement(await self.probabilities(prepared), [len(text) > most for text in prepared])
+
+    def observe(self, told: Callable[[int, float], None]) -> None:
+        """See `api.SentimentModel`."""
+        self._batcher.observed = told
 
     async def close(self) -> None:
         """Answer what has been asked, and end the model's thread."""

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from heartbeat.engine.agent import AgentSpec
 from heartbeat.engine.log import TP, Append, Log, LogRecord, UnitWrite
+from heartbeat.engine.observer import Observer, Unobserved
 from heartbeat.engine.pipeline import Pipeline, Stage, Turn
 from heartbeat.engine.runner import AgentRunner, Context, Engine
 from heartbeat.engine.tables import MemoryTable, TableMisuse
@@ -104,6 +105,7 @@ class Driver:
         topics: declared besides the agents' inputs.
         checked: notice values of memory tables that are changed in place.
         raised: kinds of errors of handlers that are raised to the test instead of making dead letters.
+        observer: told of each unit.
     """
 
     def __init__(
@@ -117,11 +119,13 @@ class Driver:
         app_id: str = "test",
         checked: bool = True,
         raised: tuple[type[BaseException], ...] = (TableMisuse,),
+        observer: Observer | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
         self.log: Log = log if log is not None else MemoryLog(self.clock)
         self.partitions, self.app_id = partitions, app_id
         self._build, self._topics, self._checked, self._raised = build, topics, checked, raised
+        self._observer = observer or Unobserved()
         self._engine: Engine | None = None
         self.steps = 0
 
@@ -141,6 +145,7 @@ class Driver:
             timer=lambda: self.clock.now_ms() / 1000,
             random=random.Random(0),
             raised=self._raised,
+            observer=self._observer,
         )
         for spec in specs:
             for table in spec.tables:

@@ -77,11 +77,16 @@ class Client:
 
 
 class Hub:
-    """Numbers events, keeps the latest in a ring, and hands them to clients."""
+    """Numbers events, keeps the latest in a ring, and hands them to clients.
+
+    Attributes:
+        dropped: how many clients did not keep up.
+    """
 
     def __init__(self, *, ring: int = RING_EVENTS, queue: int = CLIENT_EVENTS, clients: int = CLIENTS) -> None:
         self._ring_limit, self._queue_limit, self._client_limit = ring, queue, clients
         self._clients: set[Client] = set()
+        self.dropped = 0
         self.restart()
 
     def restart(self) -> None:
@@ -114,6 +119,7 @@ class Hub:
             self._forgotten = self._ring.popitem(last=False)[1].number
         for client in tuple(self._clients):
             client.offer(key, frame)
+            self.dropped += client.dropped
 
     def join(self, last_id: str | None, wanted: Collection[str]) -> tuple[Client, bool] | Full:
         """A new client, and whether it gets everything that came after `last_id`."""

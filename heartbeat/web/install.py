@@ -19,10 +19,10 @@ from heartbeat.web.problems import NoRubbish, answer, problems
 from heartbeat.web.sources import WebSources
 
 
-def install(web_app: web.Application, sources: WebSources) -> None:
+def install(web_app: web.Application, sources: WebSources, hub: Hub | None = None) -> None:
     """Add middlewares, routes and clean-up to an application that has not started."""
     assets = Assets()
-    live = Live(sources, Hub())
+    live = Live(sources, hub or Hub())
     api, corrections = InsightsApi(sources), CorrectionsApi(sources)
 
     async def alive(request: web.Request) -> web.Response:
@@ -36,6 +36,10 @@ def install(web_app: web.Application, sources: WebSources) -> None:
         response = answer({"ready": False, "error": {"reason": reason, "hint": "ask again in a second"}}, status=503)
         response.headers["Retry-After"] = "1"
         return response
+
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = sources.metrics(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
     warming: list[asyncio.Task[Asset]] = []
 
@@ -67,5 +71,6 @@ def install(web_app: web.Application, sources: WebSources) -> None:
     router.add_delete(CORRECTIONS, corrections.delete)
     router.add_get("/api{rest:(/.*)?}", api.missing)
     router.add_get("/events", Events(sources, live, assets.version).get, allow_head=False)
+    router.add_get("/metrics", metrics)
     router.add_get("/live", alive)
     router.add_get("/ready", ready)

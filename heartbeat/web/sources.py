@@ -177,6 +177,10 @@ class WebSources(Protocol):
         """Messages that each agent has still to read."""
         ...
 
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Figures for Prometheus in the form that is accepted, and the content type."""
+        ...
+
     def tail(self) -> AsyncIterator[LiveRecord]:
         """Records that became durable since, in the order of each partition.
 

@@ -135,6 +135,9 @@ class World:
     def lag(self) -> Mapping[str, int]:
         return self.lags
 
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        return b"# nothing is measured here\n", "text/plain"
+
     def tail(self) -> AsyncIterator[LiveRecord]:
         return self._tail()
 

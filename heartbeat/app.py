@@ -10,6 +10,7 @@ Nothing runs here, and nothing on disk is touched but the configuration.
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from heartbeat import settings as _settings
 from heartbeat import tasks as _tasks
@@ -29,6 +30,7 @@ from heartbeat.services import ControlService, DelayService, FeedsService, Model
 from heartbeat.settings import Settings
 from heartbeat.station import GROUPS, Station
 from heartbeat.views import Views
+from heartbeat.web.access import check_address
 from heartbeat.web.hub import Hub
 from heartbeat.web.install import install
 from heartbeat.windows.ids import Layout
@@ -97,6 +99,7 @@ def build(settings: Settings) -> HeartbeatApp:
         observer=metrics,
         web_host=settings.web_host,
         web_port=settings.web_port,
+        check_address=partial(check_address, token=settings.web_token),
         datadir=settings.data_dir / "faust",
         logging_config=quiet(settings.log_level),
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from heartbeat import configfile
@@ -64,6 +64,12 @@ class Settings(BaseSettings):
 
     web_host: str = Field("127.0.0.1", description="the address that the pages are served on")
     web_port: int = Field(6066, ge=1, le=65535, description="the port that the pages are served on")
+    web_hosts: tuple[str, ...] = Field(
+        (), description="further names under which browsers reach the pages, such as that of a proxy: NAME or NAME:PORT"
+    )
+    web_token: SecretStr | None = Field(
+        None, description="whoever comes in has to know it; needed for any web_host but loopback; environment only"
+    )
 
     bluesky_hosts: tuple[str, ...] = Field(
         (
@@ -171,6 +177,26 @@ class Settings(BaseSettings):
                 raise ValueError(f"{host!r} has to be a host's name, or ws:// or wss:// and a path without a query")
         return hosts
 
+    @field_validator("web_hosts")
+    @classmethod
+    def _web_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        named = tuple(host.lower() for host in hosts)
+        for host in named:
+            if not re.fullmatch(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", host):
+                raise ValueError(
+                    f"{host!r} is no host: write a name as it stands in the address, such as pulse.example.org"
+                )
+        return named
+
+    @field_validator("web_token")
+    @classmethod
+    def _long_enough(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch(r"[!-~]{16,1000}", token.get_secret_value()):
+            raise ValueError(
+                "has to have 16 to 1000 letters, digits and signs without spaces; `openssl rand -hex 24` makes one"
+            )
+        return token
+
     @field_validator("broker")
     @classmethod
     def _broker(cls, url: str, info: ValidationInfo) -> str:
@@ -212,6 +238,9 @@ def load(config_dir: Path | None = None) -> Settings:
         for key in values:
             if key not in Settings.model_fields:
                 raise file.error(key, f"is no setting; known are: {', '.join(sorted(Settings.model_fields))}")
+            if key in _SECRETS:
+                variable = f"{PREFIX}{key}".upper()
+                raise file.error(key, f"is a secret, and files get around: change it, and set {variable} instead")
     for variable in os.environ:
         if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).lower() not in {
             *Settings.model_fields,
@@ -234,5 +263,7 @@ def load(config_dir: Path | None = None) -> Settings:
         raise ConfigError(problem, key=f"{PREFIX}{named[1]}".upper() if named else None) from error
 
 
+_SECRETS = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+"""What only the environment may say."""
 _READ_ELSEWHERE = {"faults"}
 """Variables that are no settings: what only tests use."""

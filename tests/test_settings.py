@@ -107,6 +107,41 @@ def test_a_mistake_in_the_environment_is_pointed_at(tmp_path: Path, monkeypatch:
         load(tmp_path)
 
 
+TOKEN = "correct-horse-battery"
+
+
+def test_secrets_come_from_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, f"\nweb_token: {TOKEN}\n")
+    with pytest.raises(ConfigError, match="heartbeat.yaml:2: web_token: is a secret.*HEARTBEAT_WEB_TOKEN") as caught:
+        load(tmp_path)
+    assert TOKEN not in str(caught.value)
+    write(tmp_path, "")
+    monkeypatch.setenv("HEARTBEAT_WEB_TOKEN", TOKEN)
+    settings = load(tmp_path)
+    assert settings.web_token is not None and settings.web_token.get_secret_value() == TOKEN
+    assert TOKEN not in repr(settings) and TOKEN not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "fifteen-letters", "with a space in the middle", "x" * 1001, "äöüäöüäöüäöüäöüäöü"]
+)
+def test_a_token_that_is_no_good_is_refused_and_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("HEARTBEAT_WEB_TOKEN", token)
+    with pytest.raises(ConfigError, match="HEARTBEAT_WEB_TOKEN: has to have 16") as caught:
+        load(tmp_path)
+    assert token not in str(caught.value)
+
+
+def test_hosts_are_names(tmp_path: Path) -> None:
+    hosts = ["Pulse.Example.org", "a:8080", "[::1]:80", "192.0.2.7"]
+    assert load(write(tmp_path, f"web_hosts: {hosts}\n")).web_hosts == ("pulse.example.org", *hosts[1:])
+    for bad in ("https://a", "a/b", "*", "a:b", ""):
+        with pytest.raises(ConfigError, match="web_hosts: .*is no host"):
+            load(write(tmp_path, f"web_hosts: ['{bad}']\n"))
+
+
 def test_not_utf8_and_not_readable(tmp_path: Path) -> None:
     (tmp_path / "heartbeat.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):

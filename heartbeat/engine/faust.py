@@ -56,6 +56,10 @@ SERVICES_STOP_S: Final = 1.0
 """How long services together may take to stop before the pipelines are stopped regardless."""
 DEFAULT_WEB_PORT: Final = 6066
 _NO_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL})
+WEB_IDLE_S: Final = 75.0
+"""How long a connection may be open without a whole request; a proxy should keep its own for less."""
+WEB_LINGER_S: Final = 2.0
+"""How long the rest of a body is read that nobody wants."""
 WEB_STOP_S: Final = 0.5
 """How long open connections are waited for when the worker stops."""
 
@@ -126,7 +130,13 @@ class Web(AiohttpWeb):
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=WEB_STOP_S)
+        self._runner = AppRunner(
+            self.web_app,
+            access_log=None,
+            shutdown_timeout=WEB_STOP_S,
+            keepalive_timeout=WEB_IDLE_S,
+            lingering_time=WEB_LINGER_S,
+        )
 
     def _new_transport_tcp(self) -> TCPSite:
         conf = self.app.conf
@@ -209,6 +219,7 @@ class HeartbeatApp(faust.App):
         observer: told of each unit of work.
         web_host: the address to bind to.
         web_port: the port to bind to; 0 for any that is free (see `bound_port`).
+        check_address: raises if the pages may not be served on an address; called before anything is opened.
         options: Faust's own.
 
     Attributes:
@@ -229,11 +240,12 @@ class HeartbeatApp(faust.App):
         observer: Observer | None = None,
         web_host: str = "127.0.0.1",
         web_port: int = 6066,
+        check_address: Callable[[str], None] = lambda host: None,
         **options: Any,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.board = board or HealthBoard(self.clock)
-        self._observer = observer or Unobserved()
+        self._observer, self._check_address = observer or Unobserved(), check_address
         self.ready = False
         self.fatal: BaseException | None = None
         self.bound_port: int | None = None
@@ -350,6 +362,7 @@ class HeartbeatApp(faust.App):
         """Open the log and prepare the agents, before anything of Faust's starts."""
         await super().on_first_start()
         try:
+            self._check_address(self.conf.web_bind)
             log = self.record_log_or_none = self._open_log()
             context = Context(
                 log=log,

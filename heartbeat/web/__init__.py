@@ -6,7 +6,8 @@ asks of the rest, and `LogTail` the live stream over a log. Nothing else may be 
     sources   what the pages are made from            guard    which requests are answered at all
     tail      durable records from the log, live      params   query parameters, or a reason why not
     hub       events with ids, for many clients       shapes   JSON objects
-    live      fills the hub while somebody watches    api, corrections, events, pages, assets: the routes
+    live      fills the hub while somebody watches    attempts how often a wrong token may be tried
+    access    who may come in, where a token is set   api, corrections, events, pages, login, assets: the routes
 """
 
 from heartbeat.web.install import install

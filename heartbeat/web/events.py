@@ -6,6 +6,7 @@ A task that nobody knows is no error here: it may come while somebody listens (a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import orjson
@@ -29,10 +30,23 @@ PACE_S: Final = 0.1
 
 
 class Events:
-    """The handler. `version` names the page's files, so that an open page can tell that there is a newer one."""
+    """The handler.
 
-    def __init__(self, sources: WebSources, live: Live, version: str) -> None:
-        self._sources, self._live, self._version = sources, live, version
+    Args:
+        sources: what it tells of.
+        live: where events come from.
+        version: names the page's files, so that an open page can tell that there is a newer one.
+        admits: whether a reader may still be answered: a session ends.
+    """
+
+    def __init__(
+        self,
+        sources: WebSources,
+        live: Live,
+        version: str,
+        admits: Callable[[web.Request], bool] = lambda request: True,
+    ) -> None:
+        self._sources, self._live, self._version, self._admits = sources, live, version, admits
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Stream until the reader goes, is too slow, or the server stops."""
@@ -54,7 +68,7 @@ class Events:
             await response.write(b"retry: %d\n\nevent: hello\ndata: %b\n\n" % (RETRY_MS, self._hello(resumed)))
             silent_s = 0.0
             while (wire := await client.take(LOOK_S)) is not None:
-                if request.transport is None or request.transport.is_closing():
+                if request.transport is None or request.transport.is_closing() or not self._admits(request):
                     break
                 silent_s = 0.0 if wire else silent_s + LOOK_S
                 if silent_s >= COMMENT_S:

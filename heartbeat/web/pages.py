@@ -13,8 +13,13 @@ from heartbeat.web.sources import WebSources
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' {styles}; img-src 'self'; connect-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+_LOGIN_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_REFERRER: Final = "same-origin"
+"""With `no-referrer`, browsers would not even tell us that a form comes from our own page."""
 
 
 class Pages:
@@ -42,10 +47,17 @@ class Pages:
             url=self._assets.url,
             plotly=await self._assets.plotly_url(),
             version=self._assets.version,
+            leave=self._sources.settings.web_token is not None,
         )
         policy = _POLICY.format(styles=" ".join(await self._assets.style_hashes()))
-        return web.Response(
-            text=text,
-            content_type="text/html",
-            headers={"Cache-Control": "no-store", "Content-Security-Policy": policy},
-        )
+        return _page(text, policy)
+
+    def login(self, problem: str = "", *, status: int = 200) -> web.Response:
+        """The login page, with what went wrong before."""
+        text = self._templates.get_template("login.html").render(problem=problem, url=self._assets.url)
+        return _page(text, _LOGIN_POLICY, status)
+
+
+def _page(text: str, policy: str, status: int = 200) -> web.Response:
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": policy, "Referrer-Policy": _REFERRER}
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)

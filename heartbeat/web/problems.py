@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 TIME_LIMIT_S: Final = 15.0
 """How long a request may take; the stream of events has none."""
-_FOR_MACHINES: Final = ("/api", "/events", "/live", "/ready")
+_FOR_MACHINES: Final = ("/api", "/events", "/metrics", "/live", "/ready")
 
 
 def answer(data: Any, *, status: int = 200) -> web.Response:
@@ -84,7 +84,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 def _formed(request: web.Request, error: web.HTTPException, reason: str, hint: str) -> web.Response:
     """The error as JSON, unless it is already; people get plain text."""
     headers = {"Cache-Control": "no-store"}
-    headers.update({name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers})
+    headers.update(
+        {name: error.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in error.headers}
+    )
     if error.content_type == "application/json" and isinstance(error.body, bytes):
         return web.Response(
             body=error.body, status=error.status, content_type="application/json", charset="utf-8", headers=headers

@@ -48,9 +48,27 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
 def test_an_address_that_is_none_of_ours(tmp_path: Path, host: str) -> None:
-    code, said = run("worker", "--data-dir", str(tmp_path), HEARTBEAT_WEB_HOST=host, HEARTBEAT_WEB_PORT="6066")
+    more = {"HEARTBEAT_WEB_HOST": host, "HEARTBEAT_WEB_PORT": "6066", "HEARTBEAT_WEB_TOKEN": "x" * 16}
+    code, said = run("worker", "--data-dir", str(tmp_path), **more)
     assert code == 1 and f"cannot be served on {host}:6066" in said and "Traceback" not in said
     assert "set HEARTBEAT_WEB_HOST to an address of this machine" in said and "choose another port" not in said
+
+
+@pytest.mark.parametrize("words", [{"HEARTBEAT_WEB_HOST": "0.0.0.0"}, {"--web-bind": "0.0.0.0"}])
+def test_a_worker_that_others_can_reach_needs_a_token(tmp_path: Path, words: dict[str, str]) -> None:
+    variables = {name: value for name, value in words.items() if name.startswith("HEARTBEAT_")}
+    options = [part for name, value in words.items() if name not in variables for part in (name, value)]
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "heartbeat.app", "worker", *options],
+        env=environment(HEARTBEAT_DATA_DIR=str(tmp_path / "d"), **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    said = done.stderr + done.stdout
+    assert done.returncode == 1 and "served on 0.0.0.0" in said and "HEARTBEAT_WEB_TOKEN" in said
+    assert "Traceback" not in said and not (tmp_path / "d").exists()
 
 
 def test_two_workers_on_one_directory(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ async def test_every_answer_carries_the_headers(path: str) -> None:
             async with session.get(served.url + path, headers=headers) as response:
                 told = response.headers
                 assert told["X-Content-Type-Options"] == "nosniff"
-                assert told["Referrer-Policy"] == "no-referrer"
+                assert told["Referrer-Policy"] == ("same-origin" if path == "/" and not headers else "no-referrer")
                 assert told["Cross-Origin-Resource-Policy"] == "same-origin"
                 policy = told["Content-Security-Policy"]
                 assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
@@ -148,6 +148,21 @@ async def test_two_hosts_are_refused() -> None:
         assert b" 40" in await reader.readline()
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_further_name_may_be_named_over_https_too() -> None:
+    world = World(FakeClock(), some_tasks("aurora"), Settings.model_validate({"web_hosts": ["Pulse.example.org"]}))
+    async with Serving(world) as served:
+        for host, origin, status in (
+            ("pulse.example.org", "https://pulse.example.org", 200),
+            ("pulse.example.org", "http://pulse.example.org", 200),
+            (f"pulse.example.org:{served.port}", f"https://pulse.example.org:{served.port}", 200),
+            ("pulse.example.org", "https://pulse.example.org.evil.example", 403),
+            ("pulse.example.org", f"https://127.0.0.1:{served.port}", 403),
+            ("pulse.example.org:1", "https://pulse.example.org:1", 403),
+            ("evil.example", "https://pulse.example.org", 403),
+        ):
+            await served.get("/api/tasks", status, Host=host, Origin=origin)
 
 
 def test_the_configured_address_may_be_named_unless_it_is_every_address() -> None:

@@ -38,7 +38,9 @@ export class Stream {
     source.onerror = () => {
       if (source !== this.source) return;
       this.on.state("reconnecting");
-      if (source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.again(), RETRY_MS);
+      if (source.readyState !== EventSource.CLOSED) return;
+      get("/api/health").catch(() => {}); // which leads to the login page if the session has ended
+      this.timer = setTimeout(() => this.again(), RETRY_MS);
     };
     for (const kind of ["hello", "window", "post", "feed", "health", "tick"]) {
       source.addEventListener(kind, (event) => {
@@ -55,6 +57,7 @@ export class Stream {
 export async function get(path, parameters = {}) {
   const query = new URLSearchParams(parameters).toString();
   const response = await fetch(query ? `${path}?${query}` : path, { headers: { Accept: "application/json" } });
+  if (response.status === 401) location.reload(); // the session has ended: the server leads to the login page
   if (!response.ok) {
     const told = await response.json().catch(() => null);
     throw new Error(told?.error?.reason ?? `${path}: ${response.status}`);

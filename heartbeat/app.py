@@ -101,7 +101,7 @@ def build(settings: Settings) -> HeartbeatApp:
         web_port=settings.web_port,
         check_address=partial(check_address, token=settings.web_token),
         datadir=settings.data_dir / "faust",
-        logging_config=quiet(settings.log_level),
+        logging_config=quiet(settings.log_level, settings.log_format),
     )
     for agent in parts.agents:
         app.add_agent(agent)

@@ -156,6 +156,7 @@ class Settings(BaseSettings):
     )
 
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="the least level that is logged")
+    log_format: str = Field("text", pattern="^(text|json)$", description="how lines are logged: `text` or `json`")
 
     @property
     def lanes(self) -> int:

@@ -18,6 +18,7 @@ from heartbeat.sinks.history import History
 from heartbeat.topics import partition_of
 
 PART: Final = "sink/history"
+AGENTS: Final = ("history-posts", "history-windows")
 _NEW: Final = "the history is new, although its topics had been read before"
 _OLDER: Final = "the history is older than the log"
 _MISSING: Final = "windows and posts that the topics do not hold any more are missing from charts and exports"
@@ -31,17 +32,32 @@ class HistoryStart:
         log: the log.
         board: where the history's health is shown.
         rereads: up to where each group has to read before the history is as whole as it can be.
+        lacking: what is missing until then.
     """
 
-    def __init__(self, log: Log, board: HealthBoard, rereads: dict[tuple[str, TP], int]) -> None:
-        self._log, self._board, self._rereads = log, board, rereads
+    def __init__(
+        self, log: Log, board: HealthBoard, rereads: dict[tuple[str, TP], int] | None = None, lacking: str = ""
+    ) -> None:
+        self._log, self._board, self._rereads, self._lacking = log, board, rereads or {}, lacking
+        self.look()
 
     def look(self) -> None:
-        """To be called now and then: says that all is well once everything has been read again."""
+        """To be called now and then: says how the history is, which is as well as the worse of its two agents."""
         if self._rereads and all(
             (self._log.committed(group, tp) or 0) >= end for (group, tp), end in self._rereads.items()
         ):
-            self._rereads = {}
+            self._rereads, self._lacking = {}, ""
+        troubles = [
+            status
+            for agent in AGENTS
+            if (status := self._board.get(f"agent/{agent}")) is not None and status.state is not State.OK
+        ]
+        if troubles:
+            worst = max(troubles, key=lambda status: status.state is State.FAILED)
+            self._board.report(PART, worst.state, worst.why, worst.remedy)
+        elif self._lacking:
+            self._board.report(PART, State.WAITING, self._lacking, _AGAIN)
+        else:
             self._board.report(PART, State.OK)
 
 
@@ -61,14 +77,13 @@ def hold_against(log: SqliteLog, history: History, board: HealthBoard, *, prefix
     # Only of `pulse` every message is stored; in the other topic heartbeats pass that leave no trace in the file.
     behind = [tp for tp in places if tp.topic == topics.PULSE.name and stored.get(tp, 0) < read[tp]]
     if not behind:
-        return HistoryStart(log, board, {})
+        return HistoryStart(log, board)
     gaps = {tp.partition for tp in places if stored.get(tp, 0) < min(log.begin_offset(tp), read[tp])}
     partitions = log.partitions(topics.PULSE.name)
     replayed = {task for one in standings(log).values() if one.feed.startswith("replay:") for task in one.tasks}
     history.lose(sorted(task for task in replayed if partition_of(task, partitions) in gaps))
     for name, group in groups.items():
         log.forget_group(group, name)
-    board.report(PART, State.WAITING, f"{_OLDER if stored else _NEW}{f': {_MISSING}' if gaps else ''}", _AGAIN)
-    return HistoryStart(
-        log, board, {(groups[tp.topic], tp): end for tp, end in read.items() if end > log.begin_offset(tp)}
-    )
+    lacking = f"{_OLDER if stored else _NEW}{f': {_MISSING}' if gaps else ''}"
+    rereads = {(groups[tp.topic], tp): end for tp, end in read.items() if end > log.begin_offset(tp)}
+    return HistoryStart(log, board, rereads, lacking)

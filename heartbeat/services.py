@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -25,40 +26,20 @@ from heartbeat.metrics.event_loop import watch_delay
 from heartbeat.models.swap import SWAPPED, ModelSwap, Outcome
 from heartbeat.models.trial import Sample
 from heartbeat.replays import Replay
+from heartbeat.room import Room
 from heartbeat.station import Station
 
 _FORGET_EVERY_S: Final = 30.0
+_LOOK_AFTER_S: Final = 1.0
 _LOOK_EVERY_S: Final = 2.0
 
 _quiet = logging.getLogger("mode.heartbeat")
 """Says that services start and stop; the parts that they run tell what matters."""
 
 
-class Room:
-    """Whether feeds may write: how far the agents are behind, and how much the log holds."""
-
-    def __init__(self, station: Station, log: SqliteLog, engine: Engine) -> None:
-        self._settings, self._log, self._engine = station.settings, log, engine
-
-    def lag(self) -> int:
-        """Messages that the slowest agent has not finished."""
-        return max(agent.lag() for agent in self._engine.agents.values())
-
-    def paused_reason(self) -> str | None:
-        """Why nothing may be written now, or None."""
-        sizes = self._log.sizes()
-        for topic, size in sizes.items():
-            if size > self._settings.max_topic_bytes:
-                return f"topic {topic} holds {size:,} bytes, its cap is {self._settings.max_topic_bytes:,}"
-        total = sum(sizes.values())
-        if total > self._settings.max_log_bytes:
-            return f"the log holds {total:,} bytes, its cap is {self._settings.max_log_bytes:,}"
-        return None
-
-
 def feeds_over(station: Station, log: SqliteLog, engine: Engine) -> Feeds:
     """The feeds of a station, none of them started."""
-    room = Room(station, log, engine)
+    room = Room(station.settings, station.board, log, engine)
     return Feeds(
         station.tasks,
         log=log,
@@ -71,17 +52,26 @@ def feeds_over(station: Station, log: SqliteLog, engine: Engine) -> Feeds:
     )
 
 
-async def forget(station: Station, log: SqliteLog) -> None:
-    """Let the log forget what is old enough and read by everybody, a little at a time, until cancelled."""
-    retention = station.retention(log)
+async def upkeep(station: Station, log: SqliteLog, engine: Engine) -> None:
+    """Look after the files until cancelled.
+
+    Every second: how the disk and the history are. Every half a minute, and more often near a cap: let the log forget
+    what is old enough, or has to make room, and has been read by everybody.
+    """
+    retention, room = station.retention(log), Room(station.settings, station.board, log, engine)
+    timer = asyncio.get_running_loop().time
+    forgot_at, every_s = -math.inf, min(_FORGET_EVERY_S, station.settings.content_hours * 3600 / 20)
     while True:
         try:
-            await retention.run_once()
-            station.board.report("log", State.OK)
+            room.look()
             station.history_start.look()
+            if timer() - forgot_at >= every_s or room.is_near_cap():
+                forgot_at = timer()
+                await retention.run_once()
+                station.board.report("log", State.OK)
         except LogError as error:
             station.board.report("log", State.WAITING, str(error), "it is tried again by itself")
-        await asyncio.sleep(_FORGET_EVERY_S)
+        await asyncio.sleep(_LOOK_AFTER_S)
 
 
 @asynccontextmanager
@@ -104,11 +94,11 @@ async def running(
         await engine.load(engine.everything())
         feeds = feeds_over(station, log, engine)
         engine.start(engine.everything(), crash)
-        upkeep = asyncio.ensure_future(forget(station, log))
+        looking_after = asyncio.ensure_future(upkeep(station, log, engine))
         try:
             yield log, engine, feeds
         finally:
-            upkeep.cancel()
+            looking_after.cancel()
             await feeds.stop()
             engine.pause()
             await engine.drain()
@@ -143,7 +133,7 @@ class FeedsService(Service):
 
 
 class UpkeepService(Service):
-    """Runs `forget`."""
+    """Runs `upkeep`."""
 
     logger = _quiet
 
@@ -152,8 +142,8 @@ class UpkeepService(Service):
         self.app, self.station = app, station
 
     @Service.task
-    async def _forget(self) -> None:
-        await forget(self.station, _log(self.app))
+    async def _upkeep(self) -> None:
+        await upkeep(self.station, _log(self.app), self.app.engine)
 
 
 class DelayService(Service):

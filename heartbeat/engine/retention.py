@@ -31,6 +31,7 @@ VACUUM_STEPS: Final = 32
 SPARE_PAGES: Final = 4_096
 """Free pages that are kept for what comes next; a fifth of the file if that is more."""
 TRUNCATE_EVERY_MS: Final = 600_000
+"""How often erased contents are taken out of the WAL as well, at the least; or a twentieth of the time they are kept."""
 FULL: Final = 0.9
 """Where the caps on size begin to take what has been read, before feeds have to pause."""
 
@@ -78,6 +79,7 @@ class Retention:
         """
         self._log, self._clock = log, clock
         self._content_ms, self._max_topic, self._max_log = content_ms, max_topic_bytes, max_log_bytes
+        self._truncate_every_ms = min(TRUNCATE_EVERY_MS, content_ms // 20)
         self._erased_ms: int | None = None
         self._dirty = True
 
@@ -194,7 +196,7 @@ class Retention:
             if pages < VACUUM_PAGES:
                 break
         now_ms = self._clock.now_ms()
-        due = self._erased_ms is None or not 0 <= now_ms - self._erased_ms < TRUNCATE_EVERY_MS
+        due = self._erased_ms is None or not 0 <= now_ms - self._erased_ms < self._truncate_every_ms
         if (self._dirty and due) or self._log.wal_bytes() > 4 * CHECKPOINT_PAGES * 4096:
             busy = await self._log.submit(_truncate, alone=True)
             if not busy:

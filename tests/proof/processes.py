@@ -37,13 +37,15 @@ def replay(
     )
 
 
-def worker(data_dir: Path, *, faults: str = "") -> subprocess.Popen[bytes]:
-    """Start `heartbeat worker` on a free port."""
+def worker(data_dir: Path, *, faults: str = "", **settings: str) -> subprocess.Popen[bytes]:
+    """Start `heartbeat worker`, on a free port unless `settings`, which are variables, name one."""
     more = {"HEARTBEAT_FAULTS": faults} if faults else {}
     with (data_dir.parent / "worker.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "heartbeat.testing.faults", "worker", "--data-dir", str(data_dir)],
-            env=environment(HEARTBEAT_WEB_PORT=str(free_port()), HEARTBEAT_SENTIMENT_MODEL=FAST, **more),
+            env=environment(
+                **{"HEARTBEAT_WEB_PORT": str(free_port()), "HEARTBEAT_SENTIMENT_MODEL": FAST, **more, **settings}
+            ),
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -13,7 +13,7 @@ from heartbeat.engine.log import TP, Advance, Append, UnitWrite
 from heartbeat.engine.retention import Retention
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.health import HealthBoard, State
-from heartbeat.history_start import PART, HistoryStart
+from heartbeat.history_start import AGENTS, PART, HistoryStart
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.memory_log import MemoryLog
 from heartbeat.topics import DAY_MS, PULSE
@@ -96,8 +96,7 @@ def test_a_worker_says_it_in_its_log_and_a_replay_through_it_says_it_too(data: P
 def test_all_is_well_again_once_everything_has_been_read() -> None:
     tp, board, log = TP("pulse", 0), HealthBoard(SystemClock()), MemoryLog(SystemClock())
     log.create_topic(PULSE, 1)
-    board.report(PART, State.WAITING, "the history is new")
-    start = HistoryStart(log, board, {("g", tp): 1})
+    start = HistoryStart(log, board, {("g", tp): 1}, "the history is new")
 
     def state() -> State | None:
         start.look()
@@ -109,4 +108,17 @@ def test_all_is_well_again_once_everything_has_been_read() -> None:
 
     assert state() is State.WAITING
     asyncio.run(read())
+    assert state() is State.OK
+    board.report("agent/history-posts", State.WAITING, "the disk is full", "it is tried again by itself")
+    assert state() is State.WAITING
+    board.report("agent/history-windows", State.FAILED, "it is damaged", "move it away")
+    start.look()
+    status = board.get(PART)
+    assert status is not None and (status.state, status.why, status.remedy) == (
+        State.FAILED,
+        "it is damaged",
+        "move it away",
+    )
+    for agent in AGENTS:
+        board.report(f"agent/{agent}", State.OK)
     assert state() is State.OK

@@ -1,5 +1,6 @@
 // The bar at the top: feeds, health and the connection; and the lines below it that say what is wrong.
 
+import { Health } from "./health.js";
 import { ago, count, make, setAttribute, setText, time, utc } from "./words.js";
 
 const FEED_STATES = {
@@ -20,6 +21,7 @@ export class Bar {
     this.health = null;
     this.lost = null;
     this.notes = new Map();
+    this.table = new Health();
     this.told = null;
     this.range.disabled = this.pause.disabled = false;
     setText(this.connection, WORDS.connecting);
@@ -113,6 +115,7 @@ export class Bar {
   took(health) {
     if (this.health && !this.health.ready && health.ready) this.say("Recovery is complete.");
     this.health = health;
+    this.table.took(health);
     this._problems();
   }
 
@@ -140,14 +143,15 @@ export class Bar {
   _problems() {
     if (!this.health && this.lost === null && !this.notes.size) return; // then what the server wrote still stands
     const lines = this._lines();
-    const told = JSON.stringify(lines.map(({ part, state, why, remedy }) => [part, state, why, remedy]));
+    const told = JSON.stringify(lines.map(({ part, state, since, why, remedy }) => [part, state, since, why, remedy]));
     if (told === this.told) return;
     this.told = told;
     this.problems.hidden = !lines.length;
-    this.problems.replaceChildren(...lines.map(({ part, state, why, remedy }) => {
+    this.problems.replaceChildren(...lines.map(({ part, state, since, why, remedy }) => {
       const item = make("li");
       item.dataset.state = state;
       item.append(make("b", "part", part), `: ${why || state}`);
+      if (since) item.append(make("span", "since", ` (since ${time(Date.parse(since))})`));
       if (remedy) item.append(make("span", "remedy", ` — ${remedy}`));
       return item;
     }));

@@ -58,6 +58,10 @@ bench: $(VENV)/.dev ## posts a second through the whole pipeline, beside plain F
 bench-bluesky: $(VENV)/.dev ## events a second through the feed `bluesky`, from a host on this machine
 	@$(BIN)/python -m benchmarks.bluesky
 
+.PHONY: soak
+soak: $(VENV)/.dev ## half an hour at full speed: do memory, file handles, WAL and latency stay flat? (ARGS="--minutes 10")
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
 .PHONY: train-language
 train-language: $(VENV)/.dev ## train the language model (data: HEARTBEAT_TRAINING_DATA; LICENCES=permissive)
 	@$(BIN)/python -m heartbeat.training.language $(call option,LICENCES,licences) $(ARGS)

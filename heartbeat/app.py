@@ -10,6 +10,7 @@ Nothing runs here, and nothing on disk is touched but the configuration.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 
 from heartbeat import settings as _settings
@@ -22,6 +23,7 @@ from heartbeat.agents.scored import scored_table
 from heartbeat.agents.sentiment import SentimentAgent
 from heartbeat.clock import SystemClock
 from heartbeat.engine.faust import HeartbeatApp
+from heartbeat.feeds.base import Feed
 from heartbeat.health import HealthBoard
 from heartbeat.metrics import Metrics
 from heartbeat.models.configured import ConfiguredModels
@@ -85,8 +87,8 @@ def station(settings: Settings, metrics: Metrics | None = None) -> Station:
     )
 
 
-def build(settings: Settings) -> HeartbeatApp:
-    """The app of a worker: the agents, the feeds, the pages."""
+def build(settings: Settings, live: Sequence[Feed] | None = None) -> HeartbeatApp:
+    """The app of a worker: the agents, the feeds (those that tasks name, unless others are given), the pages."""
     metrics, hub = Metrics(), Hub()
     parts = station(settings, metrics)
     app = HeartbeatApp(
@@ -105,7 +107,7 @@ def build(settings: Settings) -> HeartbeatApp:
     )
     for agent in parts.agents:
         app.add_agent(agent)
-    feeds, models = FeedsService(app, parts), ModelsService(parts)
+    feeds, models = FeedsService(app, parts, live), ModelsService(parts)
     app.add_service(UpkeepService(app, parts))
     app.add_service(DelayService(metrics.woke_up))
     app.add_service(models)

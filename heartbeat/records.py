@@ -305,14 +305,15 @@ def _without_logical_types(schema: Any) -> Any:
 
 
 _REMEMBERED: Final = 16_384
+_REMEMBERED_BYTES: Final = 8_000_000
 
 
 class Codec:
     """Encodes and decodes every record type; made once, when the schema store is open.
 
     It remembers what it has encoded last: most messages are read moments later, in the same process, by up to two
-    agents, and to find a record by its bytes costs a tenth of reading them. Two generations of so many records each
-    are kept. Records are immutable, so sharing one is safe.
+    agents, and to find a record by its bytes costs a tenth of reading them. Two generations of so many records, or so
+    many bytes of messages, each are kept. Records are immutable, so sharing one is safe.
     """
 
     def __init__(self, store: SchemaStore) -> None:
@@ -323,6 +324,7 @@ class Codec:
         self._parsed: dict[type, Any] = {}
         self._newer: dict[bytes, Record] = {}
         self._older: dict[bytes, Record] = {}
+        self._newer_bytes = 0
         for record_type in _FIELDS:
             schema_id = store.register_schema(record_type.__name__, schema_text(record_type))
             parsed = fastavro.parse_schema(_without_logical_types(schema_of(record_type)))
@@ -352,8 +354,9 @@ class Codec:
                 f"a {type(record).__name__} does not fit its schema ({type(error).__name__})"
             ) from None
         message = body.getvalue()
-        if len(self._newer) >= _REMEMBERED:
-            self._older, self._newer = self._newer, {}
+        self._newer_bytes += len(message)
+        if len(self._newer) >= _REMEMBERED or self._newer_bytes > _REMEMBERED_BYTES:
+            self._older, self._newer, self._newer_bytes = self._newer, {}, len(message)
         if isinstance(record, Post | Detected | Heartbeat) and isinstance(record.tasks, tuple):
             record = record._replace(tasks=list(record.tasks))  # what is remembered is just what would be read
         self._newer[message] = record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ from heartbeat.engine.runner import Engine
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import LogError
 from heartbeat.feeds import demo
+from heartbeat.feeds.base import Feed
 from heartbeat.feeds.status import FeedInfo
 from heartbeat.feeds.supervisor import Feeds
 from heartbeat.health import State
@@ -108,19 +109,19 @@ async def running(
 
 
 class FeedsService(Service):
-    """Starts the configured feeds once the agents work, and stops them first."""
+    """Starts the configured feeds (or those given) once the agents work, and stops them first."""
 
     logger = _quiet
 
-    def __init__(self, app: HeartbeatApp, station: Station, **kwargs: Any) -> None:
+    def __init__(self, app: HeartbeatApp, station: Station, live: Sequence[Feed] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.app, self.station = app, station
+        self.app, self.station, self._live = app, station, live
         self.feeds: Feeds | None = None
 
     async def on_start(self) -> None:
         """Start the live feeds."""
         self.feeds = feeds_over(self.station, _log(self.app), self.app.engine)
-        await self.feeds.start()
+        await self.feeds.start(self._live)
 
     async def on_stop(self) -> None:
         """Stop every feed after the write that is under way."""

@@ -114,7 +114,7 @@ class Log(Protocol):
     async def fetch(self, tp: TP, offset: int, limit: int, timeout_s: float) -> list[LogRecord]:
         """Up to `limit` messages from `offset` on, in order; waits for the first one up to `timeout_s`, else [].
 
-        Offsets may have gaps (retention, compaction).
+        Offsets may have gaps (retention, compaction). Fewer messages than there are may come when they are long.
         """
         ...
 

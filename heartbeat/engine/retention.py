@@ -31,7 +31,7 @@ VACUUM_STEPS: Final = 32
 SPARE_PAGES: Final = 4_096
 """Free pages that are kept for what comes next; a fifth of the file if that is more."""
 TRUNCATE_EVERY_MS: Final = 600_000
-"""How often erased contents are taken out of the WAL as well, at the least; or a twentieth of the time they are kept."""
+"""How often erased contents are taken out of the WAL as well, at the least; or after a twentieth of their time."""
 FULL: Final = 0.9
 """Where the caps on size begin to take what has been read, before feeds have to pause."""
 

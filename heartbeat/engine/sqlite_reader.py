@@ -20,6 +20,8 @@ from heartbeat.engine.sqlite_schema import OFFSET_BITS, damaged, explain
 from heartbeat.engine.sqlite_state import SqliteState
 from heartbeat.errors import LogDamaged, LogError, LogUnavailable
 
+FETCH_BYTES: Final = 1_000_000
+"""About the most that one fetch of long messages takes into memory; a batch of posts has a tenth of that."""
 RECOVERY_PAGE: Final = 2_000
 """Live messages of a compact topic read at a time."""
 
@@ -112,12 +114,13 @@ class SqliteReader:
             return 0
 
     def _messages(self, slot: int, offset: int, limit: int) -> list[LogRecord]:
-        """Messages from an offset on, as many as there are, up to the limit."""
+        """Messages from an offset on, as many as there are, up to the limit, or about so many bytes."""
         offset = max(offset, 0)
         if slot in self.ledger().compact:
             return self._live(slot, offset, limit, "log.fetch")
         low, high = slot << OFFSET_BITS, (slot + 1) << OFFSET_BITS
         found: list[LogRecord] = []
+        read = 0
         try:
             point("log.fetch")
             cursor = self._read.execute(
@@ -133,7 +136,8 @@ class SqliteReader:
                         raise self._damaged(slot, f"{first} to {first + length - 1}")
                     messages = unpack(chunk, first, timestamp_ms)
                     found += messages[offset - first :] if first < offset else messages
-                    if len(found) >= limit:
+                    read += len(body)
+                    if len(found) >= limit or read >= FETCH_BYTES:
                         break
             finally:
                 cursor.close()

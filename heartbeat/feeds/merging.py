@@ -9,9 +9,10 @@ from typing import Final
 
 from heartbeat.clock import Clock
 from heartbeat.feeds.files import Item, Position, PostFile
-from heartbeat.records import END_OF_TIME_MS
+from heartbeat.records import END_OF_TIME_MS, Post
 
 _LINES: Final = 1000
+_MOST_BYTES: Final = 1_000_000
 _PACED_STEP_S: Final = 0.05
 
 
@@ -37,18 +38,26 @@ class MergedFiles:
         return all(file.skip() for file in self._files)
 
     def take(self, most: int) -> list[tuple[int, Item]]:
-        """The next items of all files, at most so many; none at the end."""
+        """The next items of all files, at most so many, or about so many bytes; none at the end."""
         if self._heads is None:
             self._heads = [(items[-1].time_ms, at) for at, items in enumerate(self._ready) if self._fill(at)]
             heapify(self._heads)
         heads = self._heads
         taken: list[tuple[int, Item]] = []
-        while heads and len(taken) < most:
+        size = 0
+        while heads and len(taken) < most and size < _MOST_BYTES:
             _, at = heappop(heads)
             until = heads[0] if heads else (END_OF_TIME_MS, 0)
             items = self._ready[at]
-            while len(taken) < most and (items or self._fill(at)) and (items[-1].time_ms, at) <= until:
-                taken.append((at, items.pop()))
+            while (
+                len(taken) < most
+                and size < _MOST_BYTES
+                and (items or self._fill(at))
+                and (items[-1].time_ms, at) <= until
+            ):
+                item = items.pop()
+                size += len(item.value.content if isinstance(item.value, Post) else item.value.raw)
+                taken.append((at, item))
             if items or self._fill(at):
                 heappush(heads, (items[-1].time_ms, at))
         return taken

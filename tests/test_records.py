@@ -86,6 +86,16 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(codec._newer) + len(codec._older) <= 20
 
 
+def test_what_is_remembered_of_long_messages_is_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heartbeat.records._REMEMBERED_BYTES", 10_000)
+    codec = Codec(Store())
+    posts = [Post(f"{number}", "x", "f", [], "upsert", 0, "long " * 200, 1, 2) for number in range(100)]
+    messages = [codec.encode(post) for post in posts]
+    assert [codec.decode(message) for message in messages] == posts
+    kept = [*codec._newer, *codec._older]
+    assert 0 < sum(map(len, kept)) <= 2 * (10_000 + max(map(len, kept)))
+
+
 @given(st.binary(max_size=60) | st.none())
 def test_rubbish_is_undecodable_or_a_record(message: bytes | None) -> None:
     codec = Codec(Store())

@@ -159,10 +159,12 @@ class LogContract:
         assert await log.fetch(SOURCE, 5000, limit, 0) == []
 
     async def test_large_messages(self, log: Log) -> None:
-        """Beside small ones."""
+        """Beside small ones; fewer may come at once."""
         large = bytes(range(256)) * 8192
         await log.write(UnitWrite([Append("events", 0, b"k", value) for value in (b"a", large, b"b", large)]))
         found = await log.fetch(SOURCE, 1, 2, 0)
+        assert found
+        found += await log.fetch(SOURCE, found[-1].offset + 1, 2 - len(found), 0) if len(found) < 2 else []
         assert [r.value for r in found] == [large, b"b"]
 
     # Order and atomicity

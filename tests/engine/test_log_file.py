@@ -576,3 +576,16 @@ async def test_an_outcome_that_nobody_can_look_up(tmp_path: Path, injected: Call
     log = opened(path)
     assert log.committed("g", TP("events", 0)) == 1
     log.close()
+
+
+async def test_long_messages_come_a_few_at_a_time(tmp_path: Path) -> None:
+    log = opened(tmp_path / "log.db")
+    log.create_topic(EVENTS, 1)
+    sent = [b"%d" % number + bytes(400_000) for number in range(20)]
+    await log.write(UnitWrite([Append("events", 0, b"k", value) for value in sent]))
+    got: list[bytes | None] = []
+    while records := await log.fetch(TP("events", 0), len(got), 512, 0):
+        assert sum(len(record.value or b"") for record in records) < 2_000_000
+        got += [record.value for record in records]
+    assert got == sent
+    log.close()

@@ -33,6 +33,18 @@ async def test_reads_every_post_in_order_and_ends(tmp_path: Path, suffix: str) -
     assert [d.watermark_ms for d in deliveries] == [994_000, 1_994_000, 2_494_000, END_OF_TIME_MS]
 
 
+@pytest.mark.parametrize("files", [1, 3])
+async def test_long_posts_come_in_small_deliveries(tmp_path: Path, files: int) -> None:
+    paths = [
+        write(tmp_path / f"{at}.jsonl", [line(100 * at + n, 1000 * n, content="long " * 20_000) for n in range(60)])
+        for at in range(files)
+    ]
+    deliveries = await everything(feed(*paths))
+    posts, rejected = contents(deliveries)
+    assert [post.id for post in posts] == [str(100 * at + n) for n in range(60) for at in range(files)] and not rejected
+    assert max(sum(len(post.content) for post in delivery.posts) for delivery in deliveries) <= 1_100_000
+
+
 async def test_an_empty_file_ends_at_once(tmp_path: Path) -> None:
     (only,) = await everything(feed(write(tmp_path / "empty.jsonl", [])))
     assert (only.state, only.posts, only.watermark_ms) == (FeedState.ENDED, (), END_OF_TIME_MS)

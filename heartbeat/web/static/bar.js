@@ -151,7 +151,7 @@ export class Bar {
       const item = make("li");
       item.dataset.state = state;
       item.append(make("b", "part", part), `: ${why || state}`);
-      if (since) item.append(make("span", "since", ` (since ${time(Date.parse(since))})`));
+      if (since) item.title = `since ${time(Date.parse(since))} (${utc(Date.parse(since))})`;
       if (remedy) item.append(make("span", "remedy", ` — ${remedy}`));
       return item;
     }));

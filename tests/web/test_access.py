@@ -222,6 +222,18 @@ async def test_bodies_are_small_and_of_one_kind() -> None:
             assert response.status == 413
 
 
+async def test_a_body_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heartbeat.web.problems.TIME_LIMIT_S", 0.2)
+    async with Serving(new_world()) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        head = f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Length: 100\r\n"
+        writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\ntoken=".encode())
+        async with asyncio.timeout(10):
+            assert b" 503 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_attempts_are_limited_and_told_of_without_the_token(caplog: pytest.LogCaptureFixture) -> None:
     async with Serving(new_world()) as served, browsing(served) as client:
         await log_in(client)

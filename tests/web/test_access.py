@@ -88,6 +88,35 @@ async def test_every_route_as_nobody_and_as_somebody(method: str, path: str) -> 
                 assert response.headers.get("Location") != "/login"
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/static/../api/tasks",
+        "/static/%2e%2e/api/tasks",
+        "/static/x/../../api/tasks",
+        "/login/../api/tasks",
+        "/live/%2e%2e/metrics",
+        "//api/tasks",
+        "/api//tasks",
+        "/static//api/tasks",
+        "http://127.0.0.1:{port}/api/tasks",
+        "/login;/api/tasks",
+        "/api/tasks?/login",
+        "/api/tasks#/static/",
+    ],
+)
+async def test_no_way_of_writing_an_address_leads_past_the_door(target: str) -> None:
+    async with Serving(new_world()) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        asked = target.format(port=served.port)
+        writer.write(f"GET {asked} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nConnection: close\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.split(b" ", 2)[1] in (b"400", b"401", b"404") and b"aurora" not in answer
+
+
 async def test_without_a_token_everybody_comes_in() -> None:
     async with Serving(new_world(web_token=None)) as served, browsing(served) as client:
         await served.get("/api/tasks")

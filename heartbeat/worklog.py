@@ -31,13 +31,20 @@ def quiet(level: str, form: str = "text") -> dict[str, Any]:
         level: the setting `log_level`.
         form: the setting `log_format`: `text` or `json`.
     """
-    formatter: dict[str, Any] = {"()": f"{__name__}.JsonFormatter"}
-    if form == "text":
-        formatter = {"()": f"{__name__}.TextFormatter", "format": _LINE, "log_colors": DEFAULT_COLORS}
-    config: dict[str, Any] = {"merge": True, "version": 1, "formatters": {"default": formatter, "colored": formatter}}
+    made = {"()": f"{__name__}.TextFormatter", "format": _LINE, "log_colors": DEFAULT_COLORS}
+    formatters: dict[str, Any] = {"default": {**made, "no_color": True}, "colored": made}  # Faust's names
+    if form == "json":
+        formatters = dict.fromkeys(formatters, {"()": f"{__name__}.JsonFormatter"})
+    config: dict[str, Any] = {"merge": True, "version": 1, "formatters": formatters}
     if level != "debug":
         config["loggers"] = {name: {"level": "WARNING"} for name in _CHATTY}
     return config
+
+
+def discreet() -> None:
+    """For a command that runs agents without a worker: what it is warned of is printed with no value either."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(TextFormatter(fmt="%(message)s", no_color=True))
 
 
 class TextFormatter(ExtensionFormatter):  # type: ignore[misc]

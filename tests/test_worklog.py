@@ -23,7 +23,7 @@ from heartbeat.errors import LogUnavailable
 from heartbeat.feeds.base import Delivery, FeedState
 from heartbeat.records import Post
 from heartbeat.testing.driver import Driver
-from heartbeat.worklog import named, quiet
+from heartbeat.worklog import discreet, named, quiet
 from tests.feeds.world import World, until
 from tests.proof.processes import environment, free_port, kill, listens
 
@@ -113,6 +113,23 @@ async def test_what_nobody_caught(logged: io.StringIO) -> None:
     assert "Crashed reason=LookupError so it goes" in said and "led to:" in said and "ValueError" in said
     assert "Task exception was never retrieved" in said and "Exception in callback" in said
     assert "test_worklog.py" in said
+
+
+def test_a_command_without_a_worker_is_as_discreet(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is set up there: what is logged goes to Python's handler of last resort."""
+    discreet()
+    handler = logging.lastResort
+    assert handler is not None
+    try:
+        try:
+            raise KeyError(SAID)
+        except KeyError as error:
+            logger = logging.getLogger("heartbeat.x")
+            handler.handle(logger.makeRecord("heartbeat.x", 40, "", 1, "it failed: %s", (error,), sys.exc_info()))
+    finally:
+        handler.setFormatter(None)
+    said = capsys.readouterr().err
+    assert said.startswith("it failed: KeyError\n") and "test_worklog.py" in said and SAID not in said
 
 
 def test_ours_speak_for_themselves() -> None:

@@ -82,6 +82,9 @@ async def _alone(
     from heartbeat.app import station as make_station
     from heartbeat.replays import Replay
     from heartbeat.services import running
+    from heartbeat.worklog import discreet
+
+    discreet()
 
     loop, crashed, this = asyncio.get_running_loop(), asyncio.Event(), asyncio.current_task()
     failures: list[BaseException] = []

@@ -118,8 +118,9 @@ class Hub:
         if len(self._ring) > self._ring_limit:
             self._forgotten = self._ring.popitem(last=False)[1].number
         for client in tuple(self._clients):
+            was_there = not client.closed
             client.offer(key, frame)
-            self.dropped += client.dropped
+            self.dropped += was_there and client.dropped
 
     def join(self, last_id: str | None, wanted: Collection[str]) -> tuple[Client, bool] | Full:
         """A new client, and whether it gets everything that came after `last_id`."""

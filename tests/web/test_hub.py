@@ -108,7 +108,8 @@ async def test_a_reader_that_does_not_keep_up_is_dropped_and_nobody_else() -> No
     hub = Hub(queue=10)
     slow, quick = hub.join(None, []), hub.join(None, [])
     assert not isinstance(slow, Full) and not isinstance(quick, Full)
-    for number in range(11):
+    for number in range(15):
+        assert hub.dropped == (number > 10)
         hub.publish("post", {"n": number})
         assert await quick[0].take(0.0)
     assert slow[0].dropped and slow[0].closed and await slow[0].take(0.0) is None

@@ -128,7 +128,7 @@ class Readings(Collector):
         )
         yield _gauge("topic_max_bytes", "Where feeds pause for one topic", [((), settings.max_topic_bytes)])
         yield _gauge("log_max_bytes", "Where feeds pause for all topics together", [((), settings.max_log_bytes)])
-        files = {name: settings.data_dir / name for name in ("log.db", "history.db")}
+        files = {name: settings.data_dir / name for name in ("log.db", "history.db", "corrections.db")}
         yield _gauge("file_bytes", "A file on disk", [((n,), _size(path)) for n, path in files.items()], "file")
         wal = [((name,), _size(path.with_name(f"{name}-wal"))) for name, path in files.items()]
         yield _gauge("wal_bytes", "What has yet to be copied into that file", wal, "file")

@@ -23,6 +23,7 @@ from heartbeat.testing.clock import FakeClock
 from heartbeat.web import install
 from heartbeat.web.access import OPEN, OPEN_FOLDER, SESSION_S, Access, check_address, is_loopback
 from heartbeat.web.attempts import FROM_ALL, FROM_ONE, KNOWN, WITHIN_S, Attempts, address_of
+from heartbeat.web.guard import WRITING
 from tests.web.serving import Serving
 from tests.web.world import World, some_tasks
 
@@ -66,24 +67,30 @@ def test_every_route_is_walked() -> None:
 
 @pytest.mark.parametrize(("method", "path"), [*ROUTES, ("GET", "/nope"), ("GET", "/api/nope"), ("GET", "/login/x")])
 async def test_every_route_as_nobody_and_as_somebody(method: str, path: str) -> None:
+    body = WRITING.get(path)
+    sends = body is not None and method == "POST"
+    data = b"{}" if sends and body is not None and body.content_type == "application/json" else b""
+    form = {"Content-Type": body.content_type} if sends and body is not None else {}
     async with Serving(new_world()) as served, browsing(served) as client:
         is_open = path in OPEN or path.startswith(OPEN_FOLDER)
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}, {"Cookie": "x=1"}):
-            async with client.request(method, path, headers=headers, allow_redirects=False) as response:
-                body = await response.text()
+            asked = client.request(method, path, headers={**form, **headers}, data=data, allow_redirects=False)
+            async with asked as response:
+                said = await response.text()
                 if is_open:
                     assert response.status in (200, 401, 404)
                 elif path == "/":
                     assert (response.status, response.headers["Location"]) == (303, "/login")
                 else:
                     assert response.status == 401 and response.headers["WWW-Authenticate"].startswith("Bearer")
-                assert "aurora" not in body and TOKEN not in body
+                assert "aurora" not in said and TOKEN not in said
         for headers in (BEARER, {"Authorization": f"bearer  {TOKEN}"}):
-            async with client.request(method, path, headers=headers, allow_redirects=False) as response:
+            asked = client.request(method, path, headers={**form, **headers}, data=data, allow_redirects=False)
+            async with asked as response:
                 assert response.status != 401 or path == "/login"
         assert await log_in(client) == 303
         if path != "/logout":
-            async with client.request(method, path, allow_redirects=False) as response:
+            async with client.request(method, path, headers=form, data=data, allow_redirects=False) as response:
                 assert response.status != 401 or (method, path) == ("POST", "/login")
                 assert response.headers.get("Location") != "/login"
 

@@ -55,11 +55,13 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 def paused(port: int) -> bool:
     """Whether everything that a person looks at says so."""
-    parts = {part["part"]: part for part in get(port, "/api/health")["parts"]}
     feeds = [feed for feed in get(port, "/api/feeds")["feeds"] if not feed["live"]]
+    if not feeds or feeds[0]["state"] != "paused" or "its cap is" not in feeds[0]["why"]:
+        return False  # or it only waits for the agents
+    parts = {part["part"]: part for part in get(port, "/api/health")["parts"]}
     disk = parts.get("disk")
-    if disk is None or disk["state"] != "waiting" or not feeds or feeds[0]["state"] != "paused":
-        return False
+    if disk is None or disk["state"] != "waiting":
+        return False  # that is looked at once a second
     assert f"its cap is {CAP:,}" in disk["why"] and "go on by themselves" in disk["remedy"] and disk["since"]
     feed = parts[f"feed/{feeds[0]['name']}"]
     assert feed["state"] == "waiting" and f"its cap is {CAP:,}" in feed["why"] and "by itself" in feed["remedy"]

@@ -25,19 +25,22 @@ class Topic:
 
     `retention_ms` counts from the time of append, and never removes what a consumer has not read. A `compact` topic
     keeps the newest message of each key instead. `holds_content` marks topics with posts' texts, whose retention is
-    capped by the limit on keeping content.
+    capped by the limit on keeping content. `superseded_ms`: so long after its append a message goes, read or not, once
+    a newer one of its key is there; for topics whose readers need the newest of each key alone.
     """
 
     name: str
     retention_ms: int | None = DAY_MS
     compact: bool = False
     holds_content: bool = False
+    superseded_ms: int | None = None
 
 
 INGEST: Final = Topic("ingest", holds_content=True)
 LANGUAGE: Final = Topic("language", holds_content=True)
 SENTIMENT: Final = Topic("sentiment", holds_content=True)
-PULSE: Final = Topic("pulse")
+PULSE: Final = Topic("pulse", superseded_ms=60_000)
+"""A `Pulse` is keyed by its whole window, and replaces the one before; each `Late` has a key of its own."""
 DEADLETTERS: Final = Topic("deadletters", retention_ms=7 * DAY_MS, holds_content=True)
 CURSORS: Final = Topic("cursors", retention_ms=None, compact=True)
 """Each feed's cursor, keyed by the feed's name, written in the same unit as the posts it covers."""

@@ -25,6 +25,7 @@ POINTS: Final = (
     "log.recover",  # before a page of a compact topic's live messages is read
     "log.state",  # before a state store is read
     "retention.step",  # inside the transaction that removes messages
+    "retention.supersede",  # inside the transaction that removes superseded messages
     "retention.checkpoint",  # before the WAL is cut
     "log.close",  # the writer is drained, nothing closed yet
     "log.closed",  # everything closed

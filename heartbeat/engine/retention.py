@@ -2,7 +2,8 @@
 
 Works in small steps through the log's own writer, between units, so that nothing waits long for it. Age counts from
 the time of append. What a registered group has not read stays, whatever its age; feeds pause before that fills the
-disk. Removed contents are overwritten (`secure_delete`), in the WAL too, and free pages go back to the disk.
+disk. What is superseded goes all the same (`superseding`). Removed contents are overwritten (`secure_delete`), in the
+WAL too, and free pages go back to the disk.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from heartbeat.clock import Clock
@@ -19,6 +21,7 @@ from heartbeat.engine.sqlite_ledger import Ledger, StoredTopic
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.engine.sqlite_schema import CHECKPOINT_PAGES, OFFSET_BITS
 from heartbeat.engine.sqlite_writer import Work
+from heartbeat.engine.superseding import Superseding
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +41,12 @@ FULL: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What one run removed; `freed_bytes` went back to the disk."""
+    """What one run removed, of it `superseded` messages before their time; `freed_bytes` went back to the disk."""
 
     messages: int = 0
     bytes: int = 0
     freed_bytes: int = 0
+    superseded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Retention:
         content_ms: int,
         max_topic_bytes: int | None = None,
         max_log_bytes: int | None = None,
+        superseded_ms: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Prepare to keep this log within limits.
 
@@ -76,10 +81,12 @@ class Retention:
             content_ms: how long topics that hold posts' texts keep messages, at the most.
             max_topic_bytes: a topic that comes near it loses its oldest messages before their time.
             max_log_bytes: the same for all topics together, the largest first.
+            superseded_ms: by topic, how long after its append a message goes that a newer one has replaced.
         """
         self._log, self._clock = log, clock
         self._content_ms, self._max_topic, self._max_log = content_ms, max_topic_bytes, max_log_bytes
         self._truncate_every_ms = min(TRUNCATE_EVERY_MS, content_ms // 20)
+        self._superseding = Superseding(log, clock, superseded_ms)
         self._erased_ms: int | None = None
         self._dirty = True
 
@@ -90,7 +97,8 @@ class Retention:
             LogUnavailable: the file cannot be written; what was removed so far stays removed.
             LogDamaged: the file is not whole.
         """
-        messages = size = 0
+        superseded, size = await self._superseding.run_once()
+        messages = superseded
         caps = self._caps()
         for topic in list(self._log.topics().values()):
             if topic.compact:
@@ -103,7 +111,7 @@ class Retention:
         freed = await self._give_back()
         if messages:
             logger.debug("retention removed %d messages (%d bytes)", messages, size)
-        return Removed(messages, size, freed)
+        return Removed(messages, size, freed, superseded)
 
     def _steps(self, topic: StoredTopic, cap: int | None) -> Iterator[_Step]:
         """Each is looked for when the one before it has been done."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, islice, repeat
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -47,7 +47,7 @@ def seal(chunk: Chunk, row_id: int, timestamp_ms: int) -> int:
     return checksum(row_id, timestamp_ms << 11 | chunk.length << 1 | chunk.headed, chunk.body)
 
 
-def pack(messages: Sequence[Append]) -> Iterator[Chunk]:
+def pack(messages: Sequence[Append] | Sequence[LogRecord]) -> Iterator[Chunk]:
     """Chunks of these messages, which are of one partition.
 
     Raises:
@@ -57,7 +57,7 @@ def pack(messages: Sequence[Append]) -> Iterator[Chunk]:
         yield from _pack(messages[start : start + MAX_MESSAGES])
 
 
-def _pack(messages: Sequence[Append]) -> Iterator[Chunk]:
+def _pack(messages: Sequence[Append] | Sequence[LogRecord]) -> Iterator[Chunk]:
     headed = any(map(_headers, messages))
     parts: list[bytes | None]
     if headed:
@@ -76,6 +76,15 @@ def _pack(messages: Sequence[Append]) -> Iterator[Chunk]:
         yield from _pack(messages[half:])
         return
     yield Chunk(len(messages), headed, struct.pack(f"<{len(lengths)}i", *lengths) + contents)
+
+
+def keys(chunk: Chunk) -> list[bytes | None]:
+    """The messages' keys alone."""
+    width = 3 if chunk.headed else 2
+    lengths: Sequence[int] = struct.unpack_from(f"<{width * chunk.length}i", chunk.body)
+    begins = accumulate([max(length, 0) for length in lengths], initial=4 * len(lengths))
+    wanted = zip(islice(begins, 0, None, width), lengths[::width], strict=False)
+    return [None if length < 0 else chunk.body[begin : begin + length] for begin, length in wanted]
 
 
 def unpack(chunk: Chunk, first: int, timestamp_ms: int) -> list[LogRecord]:

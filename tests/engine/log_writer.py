@@ -29,6 +29,7 @@ CHAINS: Final = 3
 SOURCE: Final = Topic("source")
 OUTPUT: Final = Topic("output", retention_ms=150)
 NEWEST: Final = Topic("newest", retention_ms=None, compact=True)
+STATES: Final = Topic("states", retention_ms=None, superseded_ms=20)
 IN_FLIGHT: Final = 4
 
 
@@ -38,6 +39,7 @@ def unit(chain: int, number: int) -> UnitWrite:
     appends = [Append("output", chain, name, name + b":%d" % i + b"." * (number % 400)) for i in range(1 + number % 5)]
     live = b"%d" % (number % 7)
     appends.append(Append("newest", chain, live, None if number % 3 == 0 else name))
+    appends += [Append("states", chain, None if i == 2 else b"%d" % (number % 5 + i), name) for i in range(3)]
     puts = [Put("state", chain, b"%d" % (number % 11), None if number % 4 == 0 else name, number)]
     return UnitWrite(appends, [Advance("writer", TP("source", chain), number or None, number + 1)], puts)
 
@@ -46,7 +48,7 @@ def declare(log: SqliteLog) -> None:
     """The topics, and who reads them."""
     while True:
         try:
-            for topic in (SOURCE, OUTPUT, NEWEST):
+            for topic in (SOURCE, OUTPUT, NEWEST, STATES):
                 log.create_topic(topic, CHAINS)
             return log.register_group("reader", "output")
         except LogUnavailable:
@@ -73,7 +75,7 @@ async def chain_of_units(log: SqliteLog, chain: int, units: int) -> None:
 
 async def read_and_retain(log: SqliteLog) -> None:
     """A consumer of the output, and retention behind it."""
-    retention = Retention(log, SystemClock(), content_ms=150)
+    retention = Retention(log, SystemClock(), content_ms=150, superseded_ms={"states": 20})
     while True:
         for chain in range(CHAINS):
             tp = TP("output", chain)
@@ -115,18 +117,20 @@ def verify(folder: Path, acknowledged: dict[int, int]) -> list[int]:
 
 
 def _verify_chain(log: SqliteLog, chain: int, acknowledged: int) -> int:
-    if "newest" not in log.topics() or "output" not in log.topics():
+    if "states" not in log.topics():
         assert acknowledged == 0
         return 0
     done = log.committed("writer", TP("source", chain)) or 0
     assert done >= acknowledged, f"chain {chain}: {acknowledged} units were acknowledged, {done} are there"
     output: list[Append] = []
+    states: list[Append] = []
     newest: dict[bytes, tuple[int, bytes]] = {}
     state: dict[bytes, bytes] = {}
     for number in range(done):
         wanted = unit(chain, number)
-        output += wanted.appends[:-1]
-        last = wanted.appends[-1]
+        output += [append for append in wanted.appends if append.topic == "output"]
+        states += [append for append in wanted.appends if append.topic == "states"]
+        [last] = [append for append in wanted.appends if append.topic == "newest"]
         assert last.key is not None
         newest.pop(last.key, None)
         if last.value is not None:
@@ -145,10 +149,22 @@ def _verify_chain(log: SqliteLog, chain: int, acknowledged: int) -> int:
     live = [(r.offset, r.key, r.value) for r in log.latest(TP("newest", chain))]
     assert live == sorted((offset, key, value) for key, (offset, value) in newest.items())
     assert log.end_offset(TP("newest", chain)) == done
+    _verify_states(log, TP("states", chain), states)
     store = log.state("state")
     assert store.get_many(chain, [b"%d" % n for n in range(11)]) == state
     assert store.count(chain) == len(state)
     return done
+
+
+def _verify_states(log: SqliteLog, tp: TP, written: list[Append]) -> None:
+    """Superseded messages may be gone; what is there is as it was, with the newest of each key and all without one."""
+    assert log.end_offset(tp) == len(written)
+    kept = asyncio.run(log.fetch(tp, 0, 10**9, 0))
+    assert [(r.key, r.value) for r in kept] == [(written[r.offset].key, written[r.offset].value) for r in kept]
+    assert [r.offset for r in kept] == sorted({r.offset for r in kept})
+    newest = {message.key: offset for offset, message in enumerate(written)}
+    needed = {offset for offset, message in enumerate(written) if message.key is None or newest[message.key] == offset}
+    assert needed | {0} <= {r.offset for r in kept} | ({0} - set(range(len(written))))
 
 
 def verify_sizes(log: SqliteLog) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import subprocess
@@ -84,6 +85,8 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         verify_sizes(log)
         assert log.query("PRAGMA integrity_check", ()) == [("ok",)]
         assert log.begin_offset(TP("output", 0)) > 0, "retention never came to anything"
+        states = asyncio.run(log.fetch(TP("states", 0), 0, 10**9, 0))
+        assert len(states) < log.end_offset(TP("states", 0)) * 2 / 3, "nothing was superseded"
     finally:
         log.close()
 

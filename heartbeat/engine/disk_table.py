@@ -135,7 +135,11 @@ class DiskTable(Owned, Generic[K, V]):
     def __len__(self) -> int:
         return sum(self._store.count(partition) for partition in range(self._partitions)) if self._store else 0
 
-    async def load(self, log: Log, partition: int, progress: Callable[[str, int], None] | None = None) -> int:
+    def stored(self, log: Log, partition: int) -> int:
+        """How many rows `load` will read."""
+        return 0
+
+    async def load(self, log: Log, partition: int, progress: Callable[[int], None] | None = None) -> int:
         """Nothing has to be read; what was staged by units that never became durable is forgotten."""
         self._parts[partition] = DiskPart(self, partition)
         return 0

@@ -134,6 +134,10 @@ class Log(Protocol):
         """The live messages of a compact topic's partition, in the order of their offsets."""
         ...
 
+    def count_latest(self, tp: TP) -> int:
+        """How many messages `latest` gives."""
+        ...
+
     def state(self, store: str) -> StateStore:
         """The state store of that name; made if it is new."""
         ...

@@ -169,8 +169,17 @@ class MemoryTable(Owned, Generic[K, V]):
         self.own(agent)
         log.create_topic(self.changelog, partitions)
 
-    async def load(self, log: Log, partition: int, progress: Callable[[str, int], None] | None = None) -> int:
+    def stored(self, log: Log, partition: int) -> int:
+        """How many rows `load` will read."""
+        return log.count_latest(TP(self.changelog.name, partition))
+
+    async def load(self, log: Log, partition: int, progress: Callable[[int], None] | None = None) -> int:
         """Recover one partition from its changelog; what was there before is replaced. Gives the number of rows.
+
+        Args:
+            log: where the changelog is.
+            partition: of the table.
+            progress: told now and then how many more rows have been read.
 
         Raises:
             LogDamaged: a row cannot be decoded.
@@ -187,7 +196,7 @@ class MemoryTable(Owned, Generic[K, V]):
                     ) from error
             if not read % _ROWS_BETWEEN_YIELDS:
                 if progress is not None:
-                    progress(self.name, read)
+                    progress(_ROWS_BETWEEN_YIELDS)
                 await asyncio.sleep(0)
         if partition not in self._parts:
             self.part(partition)

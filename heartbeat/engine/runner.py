@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from heartbeat.clock import Clock
 from heartbeat.engine.agent import AgentSpec
@@ -25,6 +26,8 @@ from heartbeat.topics import ALL, DEADLETTERS, Topic
 
 logger = logging.getLogger(__name__)
 
+SAY_EVERY_S: Final = 2.0
+"""How often it is said how far a recovery is."""
 GRACE_S = 3.0
 """How long a handler may go on once the worker has to stop."""
 
@@ -112,9 +115,14 @@ class AgentRunner:
         if register is not None:
             register(self.group, self.spec.topic.name)
 
-    async def load(self, partitions: Iterable[int]) -> int:
-        """Recover the tables of these partitions. Gives the number of rows."""
-        return sum([await table.load(self.context.log, p) for p in partitions for table in self.spec.tables])
+    async def load(self, partitions: Sequence[int]) -> int:
+        """Recover the tables of these partitions, and say now and then how far that is. Gives the number of rows."""
+        log, loaded = self.context.log, 0
+        for table in self.spec.tables:
+            progress = _Recovery(self, table.name, sum(table.stored(log, p) for p in partitions))
+            for partition in partitions:
+                loaded += await table.load(log, partition, progress)
+        return loaded
 
     def pipeline(self, partition: int) -> Pipeline:
         """The pipeline of a partition; made where its group stands in the log."""
@@ -143,6 +151,24 @@ class AgentRunner:
             return
         state, why, remedy = max(self._trouble.values(), key=lambda trouble: trouble[0] is State.FAILED)
         self.context.board.report(self.part, state, why, remedy)
+
+
+class _Recovery:
+    """Tells people how far the recovery of a table is, if it takes long."""
+
+    def __init__(self, runner: AgentRunner, table: str, rows: int) -> None:
+        self._runner, self._table, self._of, self._done = runner, table, rows, 0
+        self._next_s = runner.context.timer() + SAY_EVERY_S
+
+    def __call__(self, rows: int) -> None:
+        """So many more rows have been read."""
+        self._done += rows
+        now_s = self._runner.context.timer()
+        if now_s >= self._next_s:
+            self._next_s = now_s + SAY_EVERY_S
+            how_far = f"recovering {self._table}: {self._done:,} of {self._of:,} rows"
+            logger.info("%s", how_far)
+            self._runner.context.board.report(self._runner.part, State.WAITING, how_far)
 
 
 class Engine:

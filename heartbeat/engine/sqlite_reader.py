@@ -76,6 +76,10 @@ class SqliteReader:
             raise LogError(f"{tp[0]} is not compact: it has no latest messages")
         return self._pages(slot)
 
+    def count_latest(self, tp: TP) -> int:
+        """See `engine.log.Log.count_latest`."""
+        return int(self.query("SELECT count(*) FROM latest WHERE slot = ?", (self.ledger().slot(tp),))[0][0])
+
     def _pages(self, slot: int) -> Iterator[LogRecord]:
         offset = 0
         while True:

@@ -301,6 +301,7 @@ class LogContract:
         ]
         assert await log.write(UnitWrite(changes)) == [4, 5, 6, 7, 8, 9, 0, 10]
         live = list(log.latest(tp))
+        assert log.count_latest(tp) == len(live)
         assert [(r.offset, r.key, r.value) for r in live] == [(3, b"d", b"1"), (4, b"b", b"2"), (9, b"a", b"3")]
         assert live[1].headers == (("h", b"x"),)
         assert log.begin_offset(tp) <= 3
@@ -317,6 +318,7 @@ class LogContract:
             await log.write(UnitWrite([Append("newest", 1, key, key) for key in keys[start : start + 1000]]))
         await log.write(UnitWrite([Append("newest", 1, key, None) for key in keys[1::2]]))
         assert [r.key for r in log.latest(TP("newest", 1))] == keys[::2]
+        assert log.count_latest(TP("newest", 1)) == 2501
 
     # State
 

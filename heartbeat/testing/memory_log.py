@@ -167,6 +167,10 @@ class MemoryLog:
         newest = {record.key: record for record in self._part(tp).records}
         return sorted((record for record in newest.values() if record.value is not None), key=lambda r: r.offset)
 
+    def count_latest(self, tp: TP) -> int:
+        """How many messages `latest` gives."""
+        return len(list(self.latest(tp)))
+
     def state(self, store: str) -> MemoryStore:
         """The state store of that name; made if it is new."""
         return self._stores.setdefault(store, MemoryStore())

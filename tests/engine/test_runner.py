@@ -13,8 +13,9 @@ from heartbeat.clock import SystemClock
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.engine.log import TP, Append, UnitWrite
 from heartbeat.engine.runner import Context, Engine
+from heartbeat.engine.tables import MemoryTable, json_codec
 from heartbeat.errors import LogUnavailable
-from heartbeat.health import HealthBoard
+from heartbeat.health import HealthBoard, State
 from heartbeat.records import Codec, Post
 from heartbeat.testing.memory_log import MemoryLog
 from tests.engine.chain import Chain, oracle, post
@@ -235,3 +236,55 @@ def test_two_agents_of_one_name_are_refused() -> None:
 
     with pytest.raises(ValueError, match="names of their own: agent"):
         Running([agent(work), agent(work)])
+
+
+async def test_a_tick_that_has_more_to_do_comes_again_at_once_unless_messages_wait() -> None:
+    done: list[str] = []
+
+    async def work(batch: Batch[Post], emit: Emit) -> None:
+        done.append(f"{len(batch)} messages")
+
+    async def tick(partition: int, now_ms: int, emit: Emit) -> bool:
+        done.append("tick")
+        if len(done) == 3:
+            await run.send(1, partition=0)
+        return len(done) < 8
+
+    run = Running([agent(work, tick=tick, tick_s=3600.0, linger_s=0.0)], partitions=1)
+    await run.start()
+    pipeline = run.engine.agents["agent"].pipeline(0)
+    await pipeline.tick()
+    while len(done) < 8:
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)
+    await run.stop()
+    assert done == ["tick"] * 3 + ["1 messages"] + ["tick"] * 4
+
+
+async def test_a_long_recovery_says_how_far_it_is() -> None:
+    table = MemoryTable("counts", json_codec())
+
+    async def work(batch: Batch[Post], emit: Emit) -> None:
+        raise AssertionError("nothing is sent")
+
+    run = Running([agent(work, tables=(table,))])
+    rows = [Append(table.changelog.name, n % 2, b"%d" % n, b"1") for n in range(9_000)]
+    await run.log.write(UnitWrite(rows))
+    said: list[str] = []
+    clock = iter(range(0, 1_000_000, 2))
+    run.engine.context.timer = lambda: float(next(clock))
+    loading = asyncio.ensure_future(run.engine.load(run.engine.everything()))
+    while not loading.done():
+        status = run.board.get("agent/agent")
+        if status is not None and status.why not in said:
+            assert status.state is State.WAITING
+            said.append(status.why)
+        await asyncio.sleep(0)
+    assert await loading == 9_000
+    assert said == [f"recovering counts: {done},000 of 9,000 rows" for done in (2, 4, 6, 8)]
+    run.engine.context.timer = time.monotonic
+    run.engine.start(run.engine.everything(), run.crashes.append)
+    status = run.board.get("agent/agent")
+    assert status is not None
+    assert status.state is State.OK
+    await run.stop()

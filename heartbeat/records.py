@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -109,7 +109,10 @@ class Scored(NamedTuple):
 
 
 class Late(NamedTuple):
-    """A score or a retraction that came for a sealed window. Topic `pulse`; fields as in `Scored`, without the last."""
+    """A score or a retraction that came for a sealed window. Topic `pulse`; fields as in `Scored`, less its last two.
+
+    Keyed by `late/OFFSET`, its place in its partition of `sentiment`: no two share a key, so none replaces another.
+    """
 
     id: str
     source: str
@@ -306,6 +309,43 @@ def _without_logical_types(schema: Any) -> Any:
 
 _REMEMBERED: Final = 16_384
 _REMEMBERED_BYTES: Final = 8_000_000
+_Flat: TypeAlias = tuple[Any, ...] | bytes
+
+
+def _flat(record: Record) -> _Flat:
+    """A record as a plain tuple or as bytes: the garbage collector looks at it once at the most."""
+    kind = type(record)
+    if kind is Scored or kind is Late:
+        return tuple(record)
+    if isinstance(record, Pulse):
+        by_lang = {lang: tuple(figures) for lang, figures in record.by_lang.items()}
+        by_source = {source: tuple(figures) for source, figures in record.by_source.items()}
+        return orjson.dumps((*record[:6], tuple(record.overall), by_lang, by_source, dict(record.by_model)))
+    if isinstance(record, Heartbeat):
+        return (*record[:5], None if record.tasks is None else tuple(record.tasks))
+    return (*record[:3], tuple(record[3]), *record[4:])
+
+
+def _pulse(flat: Any) -> Pulse:
+    *head, overall, by_lang, by_source, by_model = orjson.loads(flat)
+    by_lang = {lang: Figures._make(figures) for lang, figures in by_lang.items()}
+    by_source = {source: Figures._make(figures) for source, figures in by_source.items()}
+    return Pulse._make((*head, Figures._make(overall), by_lang, by_source, by_model))
+
+
+def _heartbeat(flat: Any) -> Heartbeat:
+    return Heartbeat._make((*flat[:5], None if flat[5] is None else list(flat[5])))
+
+
+_RAISED: Final[Mapping[type, Callable[[Any], Record]]] = {
+    Post: lambda flat: Post._make((*flat[:3], list(flat[3]), *flat[4:])),
+    Detected: lambda flat: Detected._make((*flat[:3], list(flat[3]), *flat[4:])),
+    Scored: Scored._make,
+    Late: Late._make,
+    Pulse: _pulse,
+    Heartbeat: _heartbeat,
+}
+"""The way back: just what would be read from the message."""
 
 
 class Codec:
@@ -313,7 +353,8 @@ class Codec:
 
     It remembers what it has encoded last: most messages are read moments later, in the same process, by up to two
     agents, and to find a record by its bytes costs a tenth of reading them. Two generations of so many records, or so
-    many bytes of messages, each are kept. Records are immutable, so sharing one is safe.
+    many bytes of messages, each are kept, flat: as records, those of windows above all, they would hold the event loop
+    up for a fifth of a second each time that the garbage collector looks at them.
     """
 
     def __init__(self, store: SchemaStore) -> None:
@@ -322,15 +363,18 @@ class Codec:
         self._readers: dict[int, tuple[type, Any, Any]] = {}
         self._types = {record_type.__name__: record_type for record_type in _FIELDS}
         self._parsed: dict[type, Any] = {}
-        self._newer: dict[bytes, Record] = {}
-        self._older: dict[bytes, Record] = {}
+        self._raised: dict[bytes, Callable[[Any], Record]] = {}
+        self._newer: dict[bytes, _Flat] = {}
+        self._older: dict[bytes, _Flat] = {}
         self._newer_bytes = 0
         for record_type in _FIELDS:
             schema_id = store.register_schema(record_type.__name__, schema_text(record_type))
             parsed = fastavro.parse_schema(_without_logical_types(schema_of(record_type)))
             self._parsed[record_type] = parsed
             wire_names = tuple(_FIELDS[record_type])
-            self._writers[record_type] = (struct.pack(">BI", 0, schema_id), parsed, wire_names)
+            prefix = struct.pack(">BI", 0, schema_id)
+            self._writers[record_type] = (prefix, parsed, wire_names)
+            self._raised[prefix] = _RAISED[record_type]
             self._readers[schema_id] = (record_type, parsed, None)
 
     def encode(self, record: Record) -> bytes:
@@ -357,9 +401,7 @@ class Codec:
         self._newer_bytes += len(message)
         if len(self._newer) >= _REMEMBERED or self._newer_bytes > _REMEMBERED_BYTES:
             self._older, self._newer, self._newer_bytes = self._newer, {}, len(message)
-        if isinstance(record, Post | Detected | Heartbeat) and isinstance(record.tasks, tuple):
-            record = record._replace(tasks=list(record.tasks))  # what is remembered is just what would be read
-        self._newer[message] = record
+        self._newer[message] = _flat(record)
         return message
 
     def decode(self, message: bytes | None) -> Record:
@@ -371,7 +413,7 @@ class Codec:
         if message is not None:
             known = self._newer.get(message) or self._older.get(message)
             if known is not None:
-                return known
+                return self._raised[message[:5]](known)
         if message is None or len(message) < 5 or message[0] != 0:
             raise UndecodableRecord("the message is not in Confluent framing (byte 0 and a schema id)")
         schema_id = int.from_bytes(message[1:5], "big")

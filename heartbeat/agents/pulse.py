@@ -3,7 +3,9 @@
 sentiment (Scored, by task) ─► pulse (Pulse, Late), in the same partition. What holds is in docs/semantics.md.
 
 A batch is added up first and each of its windows touched once. Closing, sealing and publishing are done in slices: so
-many windows between two turns of the event loop, and so many in a unit; the rest comes with the next batch or tick.
+many windows between two turns of the event loop, and so many in a unit, since sealing and packing a unit cannot be
+interrupted; the rest comes with the next batch, or with a tick that follows at once. A window is one record and one row
+with all its parts, and what is due stays due until it is done: so where a unit ends changes no window.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from heartbeat.windows.state import WindowState
 from heartbeat.windows.tally import Tally
 
 TICK_S: Final = 0.25
-_WINDOWS_A_UNIT: Final = 4000
+_WINDOWS_A_UNIT: Final = 1000
 
 
 class _Budget:
@@ -115,7 +117,7 @@ class PulseAgent:
             if through_ms is None:
                 through_ms = sealed[task] = part.progress(task).sealed_through_ms
             if value.late or value.time_ms < through_ms:
-                late.add(value)
+                late.add(value, event.offset)
             else:
                 tally.count(value)
         await self._apply(part, tally, now_ms)
@@ -123,17 +125,18 @@ class PulseAgent:
         await self._work(part, now_ms, batch.partition, emit)
         await part.write()
 
-    async def tick(self, partition: int, now_ms: int, emit: Emit) -> None:
-        """Go on with what is due, and seal what has waited for the longest time."""
+    async def tick(self, partition: int, now_ms: int, emit: Emit) -> bool:
+        """Go on with what is due, and seal what has waited for the longest time. Gives whether there is more to do."""
         part = self.part(partition)
         waited = part.waited(now_ms, self._longest_wait_ms)
         if not (waited or part.pending or part.schedule.waits_to_publish(now_ms) or part.through()):
-            return
+            return False
         part.begin()
         for task, end_ms in waited:
             part.seal_through(task, end_ms)
-        await self._work(part, now_ms, partition, emit)
+        more = await self._work(part, now_ms, partition, emit)
         await part.write()
+        return more
 
     async def _apply(self, part: PulsePart, tally: Tally, now_ms: int) -> None:
         """Change the windows of a batch; nothing is published yet."""
@@ -152,18 +155,18 @@ class PulseAgent:
     async def _publish_late(self, part: PulsePart, late: _LatePosts, now_ms: int, partition: int, emit: Emit) -> None:
         """Pass on what came for sealed windows, after the last word on those windows: history corrects that."""
         budget = _Budget(0)
-        for post, own in late.posts:
+        for offset, post, own in late.posts:
             if post.op == "retract" and not own:
                 for window in self._layout.windows_of(post.task, post.time_ms):
                     if part.window(window) is not None:
                         self._seal(part, window, now_ms, partition, emit)
                         await budget.spend()
-            emit(topics.PULSE, post, key=topics.post_key(post.source, post.id), partition=partition)
+            emit(topics.PULSE, post, key=f"late/{offset}", partition=partition)
         for task, posts in late.counts.items():
             part.count_late(task, posts)
 
-    async def _work(self, part: PulsePart, now_ms: int, partition: int, emit: Emit) -> None:
-        """Close, seal and publish what is due, as far as the budget goes."""
+    async def _work(self, part: PulsePart, now_ms: int, partition: int, emit: Emit) -> bool:
+        """Close, seal and publish what is due, as far as the budget goes. Gives whether it ran out."""
         budget, schedule = _Budget(self._windows_a_unit), part.schedule
         for task in part.due():
             watermark_ms = part.closing_ms(task)
@@ -177,7 +180,7 @@ class PulseAgent:
                     self._publish(part, window, life.closed(state, now_ms), partition, emit)
                     await budget.spend()
             if budget.left <= 0:
-                return
+                return True
             part.done(task)
         while budget.left > 0 and (window := schedule.pop_publishing(now_ms)) is not None:
             state = part.window(window)
@@ -186,9 +189,10 @@ class PulseAgent:
                 await budget.spend()
         for feed in part.through():
             part.forget(feed)
+        return budget.left <= 0
 
     def _publish(self, part: PulsePart, window: WindowKey, state: WindowState, partition: int, emit: Emit) -> None:
-        part.keep(window, state)
+        part.put(window, state)
         self._tell(part, window, state, partition, emit)
 
     def _seal(self, part: PulsePart, window: WindowKey, now_ms: int, partition: int, emit: Emit) -> None:
@@ -210,12 +214,13 @@ class _LatePosts:
     __slots__ = ("counts", "posts")
 
     def __init__(self) -> None:
-        self.posts: list[tuple[Late, bool]] = []
-        """With whether the post itself had come too late: its windows then never held it."""
+        self.posts: list[tuple[int, Late, bool]] = []
+        """With the offset, which names the record for good (one post may have several), and with whether the post
+        itself had come too late: its windows then never held it."""
         self.counts: dict[str, int] = {}
 
-    def add(self, post: Scored) -> None:
-        self.posts.append((Late._make(post[:-2]), post.late))
+    def add(self, post: Scored, offset: int) -> None:
+        self.posts.append((offset, Late._make(post[:-2]), post.late))
         if post.op == "add":
             self.counts[post.task] = self.counts.get(post.task, 0) + 1
         elif post.late:

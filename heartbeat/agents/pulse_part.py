@@ -24,8 +24,8 @@ from heartbeat.windows.schedule import Schedule
 from heartbeat.windows.state import Glance, WindowState
 from heartbeat.windows.watermarks import FeedOrigin, Mark, Watermarks, tasks_from_bytes, tasks_to_bytes
 
-SLICE: Final = 100
-"""How many windows are dealt with between two turns of the event loop."""
+SLICE: Final = 25
+"""How many windows are dealt with between two turns of the event loop: a millisecond or two, for each partition."""
 UNIT_ROW: Final = ""
 """The row of `progress` that holds the number of the newest unit; no task has an empty name."""
 
@@ -147,6 +147,12 @@ class PulsePart:
     def keep(self, window: WindowKey, state: WindowState) -> None:
         """Take over a window that is new or has changed."""
         self._kept[window] = state
+        self.schedule.touched(window, state)
+
+    def put(self, window: WindowKey, state: WindowState) -> None:
+        """The same for one that this unit is done with: its row is written at once, and nothing else is held of it."""
+        self._kept.pop(window, None)
+        self._windows[window] = state.to_bytes()
         self.schedule.touched(window, state)
 
     def drop(self, window: WindowKey) -> None:

@@ -131,8 +131,8 @@ class DiskTable(Protocol[K, V]):
 
 
 Handler = Callable[[Batch[Any], Emit], Awaitable[None]]
-Tick = Callable[[int, int, Emit], Awaitable[None]]
-"""Called with (partition, now_ms, emit)."""
+Tick = Callable[[int, int, Emit], Awaitable[bool | None]]
+"""Called with (partition, now_ms, emit). True asks for the next one as soon as there are no messages to handle."""
 
 
 @dataclass(frozen=True, slots=True)

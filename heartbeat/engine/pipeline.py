@@ -80,6 +80,7 @@ class Pipeline:
         self._commit_backoff_s = FIRST_COMMIT_BACKOFF_S
         self._next_tick = self._context.timer() + self._spec.tick_s
         self._tick_failures = 0
+        self._more_to_tick = False
         runner.breaker.restore(tp.partition, self._commits.row)
 
     def lag(self) -> int:
@@ -147,8 +148,10 @@ class Pipeline:
                 await self._commits.settle()
                 return Turn(False, self._until_tick(wait_s))
             limit = limit or self._spec.max_messages
-            if not self._reader.first and not await self._read(limit, patience_s, linger_s):
-                return NOTHING
+            if not self._reader.first and not await self._read(
+                limit, 0.0 if self._more_to_tick else patience_s, linger_s
+            ):
+                return await self._tick() if self._more_to_tick else NOTHING
             return await self._attempt()
         except CommitFailed as error:
             return await self._rewind(error)
@@ -259,8 +262,9 @@ class Pipeline:
         spec, context, stats = self._spec, self._context, self._runner.stats
         assert spec.tick is not None
         unit = self._unit(self._commits.position, 0)
+        self._more_to_tick = False
         try:
-            await self._call(unit, spec.tick(self.tp.partition, context.clock.now_ms(), unit.emit))
+            more = await self._call(unit, spec.tick(self.tp.partition, context.clock.now_ms(), unit.emit))
         except context.raised:
             raise
         except Exception as error:
@@ -279,6 +283,7 @@ class Pipeline:
             self._commits.submit(unit)
             stats.inflight += 1
             await self._commits.settle()  # if that fails, the tick stays due
+        self._more_to_tick = bool(more)
         self._next_tick = context.timer() + spec.tick_s
         return DONE
 
@@ -302,13 +307,14 @@ class Pipeline:
             messages=messages,
         )
 
-    async def _call(self, unit: Unit, work: Any) -> None:
+    async def _call(self, unit: Unit, work: Any) -> Any:
         """Run a handler or a tick inside its unit and seal that; rolled back if anything is raised."""
         token, began = current.set(unit), perf_counter()
         self._in_handler = True
         try:
-            await work
+            result = await work
             unit.seal()
+            return result
         except asyncio.CancelledError as error:
             unit.rollback()
             task = asyncio.current_task()

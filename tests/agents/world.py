@@ -144,11 +144,12 @@ class World:
             if dice.random() < 0.1 and not self._calm:
                 raise Retry("undone by the test")
 
-        async def ticked(partition: int, now_ms: int, emit: Emit) -> None:
+        async def ticked(partition: int, now_ms: int, emit: Emit) -> bool | None:
             assert tick is not None
-            await tick(partition, now_ms, emit)
+            more = await tick(partition, now_ms, emit)
             if dice.random() < 0.1 and not self._calm:
                 raise Retry("undone by the test")
+            return more
 
         return replace(spec, handler=handler, tick=ticked if tick else None)
 

@@ -16,6 +16,7 @@ from heartbeat.agents.pulse_view import PulseView
 from heartbeat.agents.scored import scored_table
 from heartbeat.agents.sentiment import SentimentAgent
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
+from heartbeat.engine.log import Log
 from heartbeat.errors import Retry
 from heartbeat.models.api import LanguageGuess, Sentiment
 from heartbeat.models.overload import Overload
@@ -97,13 +98,14 @@ class World:
     longest_ms: int = LONGEST_MS
     pulse_type: Callable[..., PulseAgent] = PulseAgent
     overload: Overload | None = None
+    log: Log | None = None
+    clock: FakeClock = field(default_factory=lambda: FakeClock(START_MS))
     undone: random.Random | None = None
     """Decides which units are undone after their handler has done its work."""
 
     def __post_init__(self) -> None:
         self._calm = False
-        self.clock = FakeClock(START_MS)
-        self.driver = Driver(self._build, partitions=self.partitions, clock=self.clock)
+        self.driver = Driver(self._build, partitions=self.partitions, clock=self.clock, log=self.log)
         self.models = Models()
 
     def _build(self) -> list[AgentSpec]:

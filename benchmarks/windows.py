@@ -170,8 +170,9 @@ def profiled(wanted: bool) -> Iterator[None]:
         pstats.Stats(profile).sort_stats("tottime").print_stats(28)
 
 
-async def measure_posts(profile: bool, count: int = 200_000) -> None:
+async def measure_posts(profile: bool, share: float) -> None:
     """Posts a second through `pulse`, all of them waiting: units grow to what is asked for."""
+    count = round(200_000 * share / RATE) * RATE
     dice = random.Random(1)
     async with bench() as made:
         start_ms = made.clock.now_ms() // 900_000 * 900_000
@@ -199,13 +200,13 @@ async def measure_posts(profile: bool, count: int = 200_000) -> None:
         )
 
 
-async def measure_closing(profile: bool, windows: int = 100_000) -> None:
+async def measure_closing(profile: bool, share: float) -> None:
     """So many windows become due with one heartbeat."""
     dice = random.Random(1)
     async with bench() as made:
         start_ms = made.clock.now_ms() // 900_000 * 900_000
         await made.promise(BEFORE_TIME_MS, tasks=True)
-        each = windows // TASKS
+        each = round(100_000 * share) // TASKS
         for at in range(each):
             await made.posts(
                 [scored(dice, at * TASKS + n, task_name(n), start_ms + at * 10_000 + 5_000) for n in range(TASKS)]
@@ -231,8 +232,9 @@ async def measure_closing(profile: bool, windows: int = 100_000) -> None:
         )
 
 
-async def measure_recovery(profile: bool, rows: int = 1_000_000) -> None:
+async def measure_recovery(profile: bool, share: float) -> None:
     """Recovery of so many rows of the table `windows`."""
+    rows = round(1_000_000 * share)
     with tempfile.TemporaryDirectory() as temporary:
         made = Bench(Path(temporary))
         start_ms = made.clock.now_ms() // 900_000 * 900_000
@@ -285,17 +287,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("measure", nargs="*", choices=[*MEASURES, []], help="by default all")
     parser.add_argument("--profile", action="store_true", help="say where the event loop's time goes")
+    parser.add_argument("--share", type=float, default=1.0, help="of the amounts, for a busy machine (0.1 to 1)")
     given = parser.parse_args()
     names = given.measure or list(MEASURES)
     if len(names) > 1:
         for name in names:
-            subprocess.run([sys.executable, "-m", "benchmarks.windows", name], check=True, timeout=600)
+            share = ["--share", str(given.share)]
+            subprocess.run([sys.executable, "-m", "benchmarks.windows", name, *share], check=True, timeout=600)
         return
     if names[0] == "posts":
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*COLLECT_AFTER)
-    asyncio.run(MEASURES[names[0]](given.profile))
+    asyncio.run(MEASURES[names[0]](given.profile, given.share))
 
 
 if __name__ == "__main__":

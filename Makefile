@@ -61,6 +61,7 @@ bench-bluesky: $(VENV)/.dev ## events a second through the feed `bluesky`, from 
 .PHONY: soak
 soak: $(VENV)/.dev ## half an hour at full speed: do memory, file handles, WAL and latency stay flat? (ARGS="--minutes 10")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
 .PHONY: bench-windows
 bench-windows: $(VENV)/.run ## 1,000 tasks: posts a second, 100,000 windows closed at once, 1,000,000 rows recovered
 	@$(BIN)/python -m benchmarks.windows $(ARGS)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -155,6 +156,15 @@ class Settings(BaseSettings):
         None, ge=0, le=1, description="… and neu is at most this; by default what its model says"
     )
 
+    influx_url: str = Field(
+        "", description="the InfluxDB to write windows to, such as http://127.0.0.1:8086; empty: none"
+    )
+    influx_org: str = Field("", description="its organization")
+    influx_bucket: str = Field("heartbeat", description="its bucket")
+    influx_token: SecretStr = Field(
+        SecretStr(""), description="a token that may write to the bucket; from the environment alone"
+    )
+
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="the least level that is logged")
     log_format: str = Field("text", pattern="^(text|json)$", description="how lines are logged: `text` or `json`")
 
@@ -204,6 +214,25 @@ class Settings(BaseSettings):
         if url != "sqlite:":
             raise ValueError(f"{url!r}: only `sqlite:` (the log in the data directory) is there; it takes no path")
         return url
+
+    @field_validator("influx_url")
+    @classmethod
+    def _influx_url(cls, url: str) -> str:
+        if not url:
+            return url
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("has to be the address of a server, such as http://127.0.0.1:8086")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("may hold no user, password or query: the token goes into HEARTBEAT_INFLUX_TOKEN")
+        return url.rstrip("/")
+
+    @field_validator("influx_token")
+    @classmethod
+    def _influx_token(cls, token: SecretStr) -> SecretStr:
+        if not token.get_secret_value().isascii() or not token.get_secret_value().isprintable():
+            raise ValueError("is no token: it holds characters that no HTTP header can carry")
+        return token
 
     @classmethod
     def settings_customise_sources(

@@ -12,6 +12,8 @@ from typing import Final
 from heartbeat import topics
 from heartbeat.agents import history as _history
 from heartbeat.agents.corrections import CorrectionsAgent
+from heartbeat.agents import influx as _influx
+from heartbeat.agents.influx_tables import InfluxTables
 from heartbeat.agents.pulse_view import PulseView
 from heartbeat.clock import Clock
 from heartbeat.corrections import file as _corrections_file
@@ -31,6 +33,8 @@ from heartbeat.records import Codec
 from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
 from heartbeat.sinks.history import History
+from heartbeat.sinks.influx import InfluxSink
+from heartbeat.sinks.influx_client import InfluxPlace
 from heartbeat.tasks import Task
 from heartbeat.topics import DAY_MS, HOUR_MS, Topic
 
@@ -48,10 +52,11 @@ class Station:
     """Everything that agents and feeds share.
 
     Attributes:
-        agents: in the order of the flow; the two of `history` and that of `corrections` last.
+        agents: in the order of the flow; those of `history`, `corrections` and, if it is configured, `influx` last.
         windows_changelog: the topic that holds the windows of `pulse` which are not sealed.
         overload: says when live posts go to the fast model.
         history: made here, opened by `open`.
+        influx: what writes to InfluxDB; None if the settings name none.
     """
 
     settings: Settings
@@ -65,6 +70,7 @@ class Station:
     overload: Overload
     agents: Sequence[AgentSpec] = field(init=False)
     history: History = field(init=False)
+    influx: InfluxSink | None = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -82,6 +88,12 @@ class Station:
             corrections.spec(max_messages=settings.batch_posts),
         ]
         self._opened_corrections: Corrections | None = None
+        place = InfluxPlace.of(settings)
+        self.influx = None if place is None else InfluxSink(place, self.clock, self.board)
+        if self.influx is not None:
+            keep_ms = 1000 * (settings.longest_wait_s + settings.allowed_lateness_s)
+            agent = _influx.InfluxAgent(self.influx, self.history, InfluxTables.made(), self.clock, keep_ms=keep_ms)
+            self.agents = [*self.agents, agent.spec()]
         self._ownership: Ownership | None = None
         self._opened_history = False
 
@@ -104,6 +116,8 @@ class Station:
                 self._opened_corrections = Corrections(settings.data_dir / _corrections_file.NAME, writing=True)
                 self.history.start()
                 self._opened_history = True
+                if self.influx is None:  # one that is not wanted any more would have the log keep everything for it
+                    log.forget_group(f"{GROUPS}-{_influx.NAME}", topics.PULSE.name)
                 self.history_start = hold_against(log, self.history, self.board, prefix=GROUPS)
             except BaseException:
                 self.history.close()
@@ -130,6 +144,8 @@ class Station:
     async def close(self) -> None:
         """Close what `open` opened, but the log, which its owner closes first."""
         await self.models.close()
+        if self.influx is not None:
+            await self.influx.close()
         if self._opened_history:
             await asyncio.to_thread(self.history.close)
         if self._opened_corrections is not None:

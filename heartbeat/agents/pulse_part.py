@@ -53,7 +53,7 @@ class PulseTables:
         return cls(
             MemoryTable(
                 "windows",
-                TableCodec(_key_to_bytes, _key_from_bytes, bytes, bytes),
+                TableCodec(window_key_to_bytes, window_key_from_bytes, bytes, bytes),
                 help="the windows that are not sealed, with their sums",
             ),
             MemoryTable(
@@ -78,11 +78,13 @@ class PulseTables:
         return self.windows, self.watermarks, self.served, self.progress
 
 
-def _key_to_bytes(window: WindowKey) -> bytes:
+def window_key_to_bytes(window: WindowKey) -> bytes:
+    """The key of a window's row."""
     return WindowId._make(window).to_bytes()
 
 
-def _key_from_bytes(key: bytes) -> WindowKey:
+def window_key_from_bytes(key: bytes) -> WindowKey:
+    """The window that has this key."""
     task, size_s, start_ms = WindowId.from_bytes(key)
     return task, size_s, start_ms
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import PurePath
+from typing import Any
 
+from heartbeat.engine.agent import Event
 from heartbeat.engine.log import TP, Append, LogRecord
+from heartbeat.engine.unit import current
 from heartbeat.errors import HeartbeatError
 from heartbeat.topics import DEADLETTERS
 
@@ -27,6 +30,25 @@ def dead_letter(record: LogRecord, tp: TP, agent: str, error: BaseException, *, 
     }
     encoded = tuple((name, str(value).encode()) for name, value in headers.items())
     return Append(DEADLETTERS.name, tp.partition % partitions, record.key, record.value, encoded)
+
+
+def set_aside(event: Event[Any], error: BaseException, *, at_ms: int) -> None:
+    """From within a handler: a message that is dealt with, but part of which nobody could use, goes to dead letters.
+
+    The letter becomes durable with the handler's unit. Unlike a message that makes its handler fail, it does not count
+    for the breaker: the handler has decided, and goes on.
+
+    Raises:
+        RuntimeError: no handler is running.
+    """
+    unit = current.get()
+    if unit is None or not unit.is_open:
+        raise RuntimeError("only a handler can set a message aside")
+    key = None if event.key is None else event.key.encode()
+    record = LogRecord(event.offset, event.timestamp_ms, key, unit.encode(event.value))
+    partitions = unit.partitions[DEADLETTERS.name]
+    unit.appends.append(dead_letter(record, unit.tp, unit.agent, error, at_ms=at_ms, partitions=partitions))
+    unit.aside += 1
 
 
 def reason_of(error: BaseException) -> str:

@@ -350,6 +350,7 @@ class Pipeline:
         stats.commit_s += seconds
         stats.emitted += len(unit.appends)
         stats.messages += unit.messages
+        stats.dead_letters += unit.aside
         stats.batches += 1 if unit.messages else 0
         self._context.observer.committed(unit, seconds)
         if unit.dead:

@@ -47,6 +47,9 @@ class Unit:
         end: where it stands after it; equal to `start` for a tick.
         messages: how many messages it covers, dead letters included.
         dead: how many of them go to dead letters.
+        encode: between records and bytes.
+        partitions: how many each topic has.
+        aside: how many letters its handler has written of its own (`set_aside`).
         appends: outputs, in the order of their emission, then changelog rows.
         write: what the log is asked to make durable, once sealed.
         is_durable: whether its write is known to be durable.
@@ -54,16 +57,17 @@ class Unit:
 
     __slots__ = (
         "_changes",
-        "_encode",
         "_open",
-        "_partitions",
         "agent",
         "appends",
+        "aside",
         "dead",
+        "encode",
         "end",
         "group",
         "is_durable",
         "messages",
+        "partitions",
         "puts",
         "start",
         "tp",
@@ -83,12 +87,12 @@ class Unit:
         messages: int = 0,
     ) -> None:
         self.agent, self.group, self.tp, self.start, self.end = agent, group, tp, start, end
-        self.messages, self.dead = messages, 0
+        self.messages, self.dead, self.aside = messages, 0, 0
         self.appends: list[Append] = []
         self.puts: list[Put] = []
         self.is_durable = False
         self._open = True
-        self._encode, self._partitions = encode, partitions
+        self.encode, self.partitions = encode, partitions
         self._changes: dict[StagedPart, dict[Any, Any]] = {}
 
     @property
@@ -107,9 +111,9 @@ class Unit:
         name = topic.name
         if not self._open:
             raise RuntimeError(f"{self.agent} emitted to {name} after its handler had returned")
-        if not 0 <= partition < self._partitions[name]:
-            raise UnknownTopic(f"{name} has {self._partitions[name]} partitions, none is numbered {partition}")
-        self.appends.append(Append(name, partition, key.encode(), self._encode(value)))
+        if not 0 <= partition < self.partitions[name]:
+            raise UnknownTopic(f"{name} has {self.partitions[name]} partitions, none is numbered {partition}")
+        self.appends.append(Append(name, partition, key.encode(), self.encode(value)))
 
     def changes_of(self, part: StagedPart) -> dict[Any, Any]:
         """What the unit has to remember of a partition's keys; made at the first change."""

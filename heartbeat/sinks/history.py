@@ -121,6 +121,25 @@ class History:
 
         await self._do(work, len(records))
 
+    async def holding(self, tp: TopicPartition, offset: Offset, posts: Sequence[Late]) -> list[Pulse] | None:
+        """The windows that posts are in, or were before they were taken back, as they are stored now.
+
+        Args:
+            tp: the topic and partition of the last of them.
+            offset: of the last of them.
+            posts: of one partition.
+
+        Returns:
+            The windows (see `Windows.holding`), or None while the history has not stored everything up to that offset.
+
+        Raises:
+            Retry: the disk is full or the file locked.
+            HistoryError: the file has become unusable.
+        """
+        return await self._do(
+            lambda tables: tables.windows.holding(posts) if tables.has_stored(tp, offset) else None, None
+        )
+
     def align(self, ends: Mapping[TopicPartition, Offset]) -> dict[TopicPartition, Offset]:
         """Hold the stored offsets against the log's, after `start` and before anything is read from the log.
 

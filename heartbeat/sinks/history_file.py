@@ -85,6 +85,15 @@ STEPS: Final[tuple[str, ...]] = (
     -- How many of a window's posts each model scored: a JSON object of counts. Of earlier windows nothing is known.
     ALTER TABLE parts ADD COLUMN model TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    -- Windows whose last posts were taken back after they were sealed. Others may have copies of them, and have to be
+    -- able to tell a window that became empty from one that was never here.
+    CREATE TABLE emptied (
+        task INTEGER NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,
+        revision INTEGER NOT NULL, stored_ms INTEGER NOT NULL,
+        PRIMARY KEY (task, size_s, start_ms)
+    ) WITHOUT ROWID;
+    """,
 )
 """Step n brings a file of version n to version n + 1; a new file starts at 0. Steps are only ever added."""
 

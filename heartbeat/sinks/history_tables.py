@@ -66,6 +66,10 @@ class Tables:
         """Whether a task is not in the file in full."""
         return bool(self.connection.execute("SELECT 1 FROM lost WHERE task = ?", (task,)).fetchall())
 
+    def has_stored(self, tp: TopicPartition, offset: Offset) -> bool:
+        """Whether everything up to this offset is in the file."""
+        return self._next.get(tp, 0) > offset
+
     def advance(self, tp: TopicPartition, offsets: Sequence[Offset]) -> int:
         """Move a partition's offset past a batch; gives how many of its messages are in the file already."""
         known = self._next.get(tp)

@@ -23,6 +23,7 @@ _SWEPT: Final = (
     ("posts", ("task",), ("time_ms", "source", "id")),
     ("late", ("task",), ("time_ms", "source", "id", "rev")),
     ("windows", ("task", "size_s"), ("start_ms",)),
+    ("emptied", ("task", "size_s"), ("start_ms",)),
 )
 
 

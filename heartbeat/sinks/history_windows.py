@@ -34,6 +34,10 @@ _LOAD: Final = """
         json(p.lang), json(p.source), json(p.model)))
     FROM (VALUES ?) k JOIN windows w ON w.task = k.column1 AND w.size_s = k.column2 AND w.start_ms = k.column3
     JOIN parts p USING (task, size_s, start_ms)"""
+_EMPTIED: Final = "INSERT OR REPLACE INTO emptied VALUES ?"
+_LOAD_EMPTIED: Final = """
+    SELECT json_group_array(json_array(e.task, e.size_s, e.start_ms, e.revision)) FROM (VALUES ?) k
+    JOIN emptied e ON e.task = k.column1 AND e.size_s = k.column2 AND e.start_ms = k.column3"""
 _LOAD_MARKS: Final = """
     SELECT json_group_array(json_array(l.task, l.time_ms, l.source, l.id, l.rev)) FROM (VALUES ?) k JOIN late l
     ON l.task = k.column1 AND l.time_ms = k.column2 AND l.source = k.column3 AND l.id = k.column4
@@ -141,6 +145,38 @@ class Windows:
         write_rows(self._connection, _MARK, [(*post, now_ms) for post in marked])
         write_rows(self._connection, _MARK_POSTS, list(marked))
 
+    def holding(self, posts: Iterable[Late]) -> list[Pulse]:
+        """The windows that these posts are in, or were before they were taken back, as they are stored now.
+
+        One that has become empty is all zeros; of one that was never here nothing is said. Their `late` means nothing.
+        """
+        names: dict[int, str] = {}
+        keys: dict[WindowKey, None] = {}
+        for post in posts:
+            late_key = self._late_key(post)
+            names[late_key[0]] = post.task
+            keys.update(dict.fromkeys(self._windows_of(late_key)))
+        found: dict[WindowKey, Pulse] = {}
+        for task, size_s, start_ms, revision in read_rows(self._connection, _LOAD_EMPTIED, list(keys)):
+            key = (task, size_s, start_ms)
+            found[key] = Pulse(names[task], size_s, start_ms, revision, True, 0, Figures(), {}, {})
+        for task, size_s, start_ms, revision, final, *overall, lang, source, model in read_rows(
+            self._connection, _LOAD, list(keys)
+        ):
+            found[task, size_s, start_ms] = Pulse(
+                names[task],
+                size_s,
+                start_ms,
+                revision,
+                bool(final),
+                0,
+                Figures._make(overall),
+                {name: Figures._make(row) for name, row in lang.items()},
+                {name: Figures._make(row) for name, row in source.items()},
+                model,
+            )
+        return list(found.values())
+
     def _late_key(self, late: Late) -> LateKey:
         return (self._names[late.task], late.time_ms, self._names[late.source], late.id, late.rev)
 
@@ -168,10 +204,12 @@ class Windows:
         rows: list[tuple[int, ...]] = []
         parts: list[tuple[int | str, ...]] = []
         empty: list[WindowKey] = []
+        revisions: list[tuple[int, ...]] = []
         for key in changed:
             window = windows[key]
             if window.is_empty:
                 empty.append(key)
+                revisions.append((*key, window.revision, now_ms))
                 continue
             rows.append((*key, window.revision, int(window.final), now_ms, *window.overall))
             by = window.by_lang, window.by_source, window.by_model
@@ -179,6 +217,7 @@ class Windows:
         write_rows(self._connection, _WRITE, rows)
         write_rows(self._connection, _WRITE_PARTS, parts)
         write_rows(self._connection, _REMOVE, empty)
+        write_rows(self._connection, _EMPTIED, revisions)
 
 
 def _parts(parts: Mapping[str, list[int]]) -> Parts:

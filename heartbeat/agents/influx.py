@@ -1,0 +1,311 @@
+"""The agent `influx`: windows and their corrections into InfluxDB, without loss.
+
+pulse (Pulse, Late) ─► InfluxDB. A batch is written before its handler returns, so the offset moves on only when
+InfluxDB has the points. Points are keyed by the start of their window: to write one again changes nothing.
+
+That is not enough where a request's outcome is unknown (it hung, its connection broke, we were killed): it may still
+be written later, over newer values of the same windows. So these windows become rows of a table, with their newest
+values, and are written again some seconds and once more a minute after the server has answered. What a killed life had
+under way is not known, so the first messages of each life count as of unknown outcome.
+
+A late retraction changes windows that are sealed. History works that out (it knows which posts were counted); this
+agent waits until history has stored the retraction, and writes what history says then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from heartbeat.agents.influx_tables import AT_ONCE, FIRST, SECOND, Again, InfluxTables, Written, pack
+from heartbeat.clock import Clock
+from heartbeat.engine.agent import AgentSpec, Batch, Emit, Event
+from heartbeat.engine.deadletters import set_aside
+from heartbeat.errors import HistoryError, InfluxError, Retry
+from heartbeat.records import Late, Pulse
+from heartbeat.sinks.history import History
+from heartbeat.sinks.influx import InfluxSink, Refusal, Unwritten
+from heartbeat.sinks.influx_lines import NO_NAMES, Names, names_of, window_lines
+from heartbeat.topics import PULSE
+from heartbeat.windows.ids import WindowKey
+
+NAME: Final = "influx"
+MAX_MESSAGES: Final = 1_000
+LINGER_S: Final = 1.0
+FIRST_AFTER_MS: Final = 5_000
+SECOND_AFTER_MS: Final = 55_000
+WINDOWS_A_TICK: Final = 500
+LONGEST_PAUSE_MS: Final = 30_000
+FORGET_EVERY_MS: Final = 10_000
+FORGOTTEN_AT_ONCE: Final = 500
+SLICE: Final = 20
+"""Windows made into lines between two turns of the event loop."""
+HISTORY_AFTER_S: Final = 0.25
+"""How long to wait for history, which reads the same topic."""
+SHOWN_POINTS: Final = 3
+"""Points that a dead letter names."""
+
+
+class _Change(NamedTuple):
+    """The newest values of a window in a batch, and the message that they come from."""
+
+    event: Event[Pulse | Late]
+    pulse: Pulse
+    knows_late: bool
+    gone: Names
+
+
+class _Doubts:
+    """Which messages of a partition count as of unknown outcome.
+
+    The first of each life do, as many as a batch may hold: so many may have been under way when the life before was
+    killed. So do those of a batch whose request hung or broke, when it comes again.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._left, self._seen, self._until = first, -1, -1
+
+    def cover(self, batch: Batch[Pulse | Late]) -> bool:
+        """Whether a batch holds such messages; to be asked for each in order."""
+        for event in batch:
+            if not self._left:
+                break
+            if event.offset > self._seen:
+                self._left -= 1
+                self._seen = event.offset
+                self._until = max(self._until, event.offset)
+        return batch.events[0].offset <= self._until
+
+    def add(self, batch: Batch[Pulse | Late]) -> None:
+        """A batch's request had an unknown outcome."""
+        self._until = max(self._until, batch.events[-1].offset)
+
+
+class _Part:
+    """What is remembered of a partition between units; a restart begins anew."""
+
+    def __init__(self, first: int) -> None:
+        self.doubts = _Doubts(first)
+        self.failing = False
+        """The last batch could not be written; it comes again by itself."""
+        self.pause_ms = 0
+        self.resume_ms = 0
+        """When ticks may write again, after one that could not."""
+        self.forget_ms = 0
+
+
+class InfluxAgent:
+    """Writes windows; see the top of the module.
+
+    Args:
+        sink: where they go.
+        history: knows what late retractions do to sealed windows.
+        tables: only this agent writes them.
+        clock: for when windows are written again.
+        keep_ms: how long a window may change after it was last written.
+        max_messages: of a batch.
+    """
+
+    def __init__(
+        self,
+        sink: InfluxSink,
+        history: History,
+        tables: InfluxTables,
+        clock: Clock,
+        *,
+        keep_ms: int,
+        max_messages: int = MAX_MESSAGES,
+        linger_s: float = LINGER_S,
+    ) -> None:
+        self._sink, self._history, self._tables, self._clock = sink, history, tables, clock
+        self._keep_ms, self._max_messages, self._linger_s = keep_ms, max_messages, linger_s
+        self._life = secrets.randbits(63)
+        self._parts: dict[int, _Part] = {}
+
+    def spec(self) -> AgentSpec:
+        """The agent as the engine runs it. Never two units on their way: what is in doubt is then one batch."""
+        return AgentSpec(
+            NAME,
+            PULSE,
+            self,
+            tick=self.tick,
+            max_messages=self._max_messages,
+            linger_s=self._linger_s,
+            max_inflight=1,
+            tables=self._tables.all(),
+        )
+
+    def _part(self, partition: int) -> _Part:
+        part = self._parts.get(partition)
+        if part is None:
+            part = self._parts[partition] = _Part(self._max_messages)
+        return part
+
+    # -- batches --------------------------------------------------------------------------------------------------
+
+    async def __call__(self, batch: Batch[Pulse | Late], emit: Emit) -> None:
+        """Write the newest values of the batch's windows; returns when InfluxDB has them."""
+        part = self._part(batch.partition)
+        in_doubt = part.doubts.cover(batch)
+        changes = _newest(batch)
+        changes.update(await self._corrections(batch))
+        if not changes:
+            return
+        now_ms = self._clock.now_ms()
+        written = self._tables.written.part(batch.partition)
+        known = written.get_many(list(changes))
+        lines: list[str] = []
+        ends: list[int] = []
+        for count, (window, change) in enumerate(changes.items(), 1):
+            row = known.get(window)
+            before = _both(row.names if row else NO_NAMES, change.gone)
+            lines += window_lines(change.pulse, before=before, late=change.knows_late)
+            ends.append(len(lines))
+            names = _both(before, names_of(change.pulse))
+            if row is None or row.names != names or now_ms - row.at_ms > self._keep_ms // 2:
+                written.put(window, Written(names, now_ms), expires_ms=now_ms + 2 * self._keep_ms)
+            if not count % SLICE:
+                await asyncio.sleep(0)
+        try:
+            refused = await self._sink.lane(str(batch.partition)).write(lines)
+        except Unwritten as error:
+            part.failing = True
+            if error.unsure:
+                part.doubts.add(batch)
+            raise
+        except asyncio.CancelledError:
+            part.doubts.add(batch)
+            raise
+        part.failing = False
+        self._set_aside(list(changes.values()), ends, refused, lines)
+        self._write_again_later(batch.partition, changes, ends, lines, in_doubt)
+
+    async def _corrections(self, batch: Batch[Pulse | Late]) -> dict[WindowKey, _Change]:
+        """What late retractions have made of windows that are sealed, as history has it."""
+        late = [event for event in batch if type(event.value) is Late and event.value.op == "retract"]
+        posts = [event.value for event in late if isinstance(event.value, Late)]
+        if not posts:
+            return {}
+        last = late[-1]
+        try:
+            windows = await self._history.holding(batch.tp, last.offset, posts)
+        except HistoryError as error:
+            raise Retry(str(error)) from error
+        if windows is None:
+            raise Retry("waits for the history, which has not stored a retraction yet", after_s=HISTORY_AFTER_S)
+        found = {}
+        for pulse in windows:
+            inside = [post for post in posts if post.task == pulse.task and _is_in(post, pulse)]
+            gone = Names(tuple({post.lang for post in inside}), tuple({post.source for post in inside}))
+            found[pulse.task, pulse.size_s, pulse.start_ms] = _Change(last, pulse, False, gone)
+        return found
+
+    def _set_aside(
+        self, changes: Sequence[_Change], ends: Sequence[int], refused: Sequence[Refusal], lines: Sequence[str]
+    ) -> None:
+        """What InfluxDB will never take goes to dead letters: one for each message, with the points and the reason."""
+        if not refused:
+            return
+        indexes = {refusal.at: refusal.why for refusal in refused}
+        now_ms, begin = self._clock.now_ms(), 0
+        for change, end in zip(changes, ends, strict=True):
+            mine = [index for index in range(begin, end) if index in indexes]
+            begin = end
+            if mine:
+                points = "; ".join(_shown(lines[index]) for index in mine[:SHOWN_POINTS])
+                more = f" and {len(mine) - SHOWN_POINTS} more" if len(mine) > SHOWN_POINTS else ""
+                error = InfluxError(f"{indexes[mine[0]]} (points refused: {points}{more})")
+                set_aside(change.event, error, at_ms=now_ms)
+
+    def _write_again_later(
+        self, partition: int, windows: Iterable[WindowKey], ends: Sequence[int], lines: Sequence[str], in_doubt: bool
+    ) -> None:
+        """Windows of unknown outcome get a row each; those that have one, their newest values."""
+        again = self._tables.again.part(partition)
+        if not in_doubt and not len(again):
+            return
+        due_ms, begin = self._clock.now_ms() + FIRST_AFTER_MS, 0
+        for window, end in zip(windows, ends, strict=True):
+            row = again.get(window)
+            if in_doubt:
+                again[window] = Again(self._life, FIRST, due_ms, pack(lines[begin:end]))
+            elif row is not None:
+                again[window] = row._replace(packed=pack(lines[begin:end]))
+            begin = end
+
+    # -- ticks ----------------------------------------------------------------------------------------------------
+
+    async def tick(self, partition: int, now_ms: int, emit: Emit) -> None:
+        """Write windows again that are due, and forget what can change no more."""
+        part = self._part(partition)
+        if not 0 < part.forget_ms - now_ms <= FORGET_EVERY_MS:
+            part.forget_ms = now_ms + FORGET_EVERY_MS
+            written = self._tables.written.part(partition)
+            for window, _ in written.expired(now_ms, FORGOTTEN_AT_ONCE):
+                written.delete(window)
+        waits = part.failing or 0 < part.resume_ms - now_ms <= LONGEST_PAUSE_MS or self._sink.shut_for_s() > 0
+        again = self._tables.again.part(partition)
+        if waits or not len(again):
+            return
+        due = [(window, row) for window, row in again.items() if self._is_due(row, now_ms)][:WINDOWS_A_TICK]
+        if not due:
+            return
+        lines = [line for _, row in due for line in row.lines]
+        try:
+            await self._sink.lane(str(partition)).write(lines)
+        except Unwritten as error:
+            part.pause_ms = min(max(2 * part.pause_ms, 1000), LONGEST_PAUSE_MS)
+            part.resume_ms = now_ms + part.pause_ms
+            if error.unsure:  # this request, too, may be written later: all over again for its windows
+                for window, row in due:
+                    again[window] = row._replace(life=self._life, left=AT_ONCE, due_ms=now_ms)
+            return
+        part.pause_ms = 0
+        now_ms = self._clock.now_ms()
+        for window, row in due:
+            left = row.left if row.life == self._life else AT_ONCE
+            if left == AT_ONCE:
+                again[window] = row._replace(life=self._life, left=FIRST, due_ms=now_ms + FIRST_AFTER_MS)
+            elif left == FIRST:
+                again[window] = row._replace(left=SECOND, due_ms=now_ms + SECOND_AFTER_MS)
+            else:
+                del again[window]
+
+    def _is_due(self, row: Again, now_ms: int) -> bool:
+        """Whether a window is to be written again now; at once, too, if the clock has jumped back."""
+        return row.life != self._life or not now_ms < row.due_ms <= now_ms + SECOND_AFTER_MS
+
+
+def _newest(batch: Batch[Pulse | Late]) -> dict[WindowKey, _Change]:
+    """The last record of each window."""
+    newest: dict[WindowKey, _Change] = {}
+    for event in batch:
+        pulse = event.value
+        if type(pulse) is Pulse:
+            window = pulse.task, pulse.size_s, pulse.start_ms
+            before = newest.pop(window, None)
+            gone = NO_NAMES if before is None else _both(before.gone, names_of(before.pulse))
+            newest[window] = _Change(event, pulse, True, gone)
+    return newest
+
+
+def _both(one: Names, other: Names) -> Names:
+    """The names of both."""
+    if one == other or other == NO_NAMES:
+        return one
+    return Names(*(tuple(sorted({*mine, *theirs})) for mine, theirs in zip(one, other, strict=True)))
+
+
+def _is_in(post: Late, window: Pulse) -> bool:
+    return window.start_ms <= post.time_ms < window.start_ms + 1000 * window.size_s
+
+
+def _shown(line: str) -> str:
+    """A point's series and time, without its fields: they would fill a letter."""
+    series, _, rest = line.partition(" ")
+    while series.endswith("\\"):  # the space was part of a name
+        more, _, rest = rest.partition(" ")
+        series = f"{series} {more}"
+    return f"{series} at {rest.rpartition(' ')[2]}"

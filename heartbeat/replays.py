@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from heartbeat import topics
+from heartbeat.agents import influx
 from heartbeat.engine.letters import first_of
 from heartbeat.engine.log import TP, Log
 from heartbeat.errors import FeedError, HeartbeatError
@@ -22,6 +23,8 @@ from heartbeat.feeds.cursors import standing
 from heartbeat.feeds.replay import ReplayFeed
 from heartbeat.feeds.runner import FeedRunner
 from heartbeat.feeds.supervisor import Feeds
+from heartbeat.health import State
+from heartbeat.sinks import influx as influx_sink
 from heartbeat.station import GROUPS, Station
 from heartbeat.topics import partition_of
 from heartbeat.windows.ids import WindowId
@@ -29,6 +32,7 @@ from heartbeat.windows.ids import WindowId
 _LOOK_EVERY_S: Final = 0.05
 _TELL_EVERY_S: Final = 0.5
 REJECTS_SHOWN: Final = 5
+_INFLUX_GROUP: Final = f"{GROUPS}-{influx.NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class ReplayProgress:
         empty: at the end, the files in which there was nothing.
         rejects: at the end, the first items that were no posts: (place, reason).
         lost: at the end, whether the history does not hold all of it any more.
+        waits: at the end, what is still to be done by itself, a line each.
     """
 
     state: str
@@ -60,6 +65,7 @@ class ReplayProgress:
     empty: Sequence[str] = ()
     rejects: Sequence[tuple[str, str]] = ()
     lost: bool = False
+    waits: Sequence[str] = ()
 
 
 class Replay:
@@ -142,6 +148,7 @@ class Replay:
             empty=self._feed.empty(cursor),
             rejects=[(letter.place, letter.reason) for letter in letters],
             lost=await self._station.history.has_lost(self._task),
+            waits=self._waits(),
         )
 
     def _progress(self, runner: FeedRunner, state: str) -> ReplayProgress:
@@ -154,14 +161,40 @@ class Replay:
     async def _settled(self) -> None:
         """Wait until everything that is in the log now, and all that follows from it, is done."""
         for agent in self._station.agents:
+            if agent.name == influx.NAME:
+                continue
             if agent.topic == topics.PULSE:
                 while self._holds_windows():
                     await asyncio.sleep(_LOOK_EVERY_S)
-            for partition in range(self._log.partitions(agent.topic.name)):
-                tp = TP(agent.topic.name, partition)
-                end = self._log.end_offset(tp)
+            for tp, end in self._ends(agent.topic.name):
                 while self._read_up_to(f"{GROUPS}-{agent.name}", tp) < end:
                     await asyncio.sleep(_LOOK_EVERY_S)
+        if self._station.influx is not None:
+            for tp, end in self._ends(topics.PULSE.name):
+                while self._read_up_to(_INFLUX_GROUP, tp) < end and not self._influx_trouble():
+                    await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _ends(self, topic: str) -> list[tuple[TP, int]]:
+        """Each partition of a topic, and where it ends now."""
+        places = [TP(topic, partition) for partition in range(self._log.partitions(topic))]
+        return [(tp, self._log.end_offset(tp)) for tp in places]
+
+    def _influx_trouble(self) -> str:
+        """Why InfluxDB takes nothing now; it may be away for days, and nobody waits here for that."""
+        status = self._station.board.get(influx_sink.PART)
+        return "" if status is None or status.state is State.OK else status.why
+
+    def _waits(self) -> Sequence[str]:
+        """What is still to be done when everything else is: a line each."""
+        if self._station.influx is None:
+            return ()
+        left = sum(end - min(self._read_up_to(_INFLUX_GROUP, tp), end) for tp, end in self._ends(topics.PULSE.name))
+        if not left:
+            return ()
+        return [
+            f"{left:,} records of windows wait for InfluxDB ({self._influx_trouble() or 'they are being written'}); "
+            "nothing is lost: a worker writes them by itself"
+        ]
 
     def _read_up_to(self, group: str, tp: TP) -> int:
         committed = self._log.committed(group, tp)

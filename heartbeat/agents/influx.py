@@ -198,7 +198,8 @@ class InfluxAgent:
         found = {}
         for pulse in windows:
             inside = [post for post in posts if post.task == pulse.task and _is_in(post, pulse)]
-            gone = Names(tuple({post.lang for post in inside}), tuple({post.source for post in inside}))
+            models = {post.model for post in inside if post.model is not None}
+            gone = Names(tuple({post.lang for post in inside}), tuple({post.source for post in inside}), tuple(models))
             found[pulse.task, pulse.size_s, pulse.start_ms] = _Change(last, pulse, False, gone)
         return found
 

@@ -167,6 +167,8 @@ class _View:
         self._rejected(part["rejected"], part["rejects"])
         for path in part["empty"]:
             click.echo(f"{path} is empty", err=True)
+        for line in part["waits"]:
+            click.echo(line, err=True)
         for trouble in troubles:
             click.echo(f"Error: {trouble}", err=True)
         self.failed = bool(troubles)

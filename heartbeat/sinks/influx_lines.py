@@ -46,13 +46,7 @@ def size_name(size_s: int) -> str:
 
 def names_of(pulse: Pulse) -> Names:
     """What a window holds."""
-    return Names(tuple(sorted(pulse.by_lang)), tuple(sorted(pulse.by_source)), tuple(sorted(models_of(pulse))))
-
-
-def models_of(pulse: Pulse) -> Mapping[str, int]:
-    """Scored posts by model."""
-    counts: Mapping[str, int] = getattr(pulse, "by_model", {})
-    return counts
+    return Names(tuple(sorted(pulse.by_lang)), tuple(sorted(pulse.by_source)), tuple(sorted(pulse.by_model)))
 
 
 def window_lines(pulse: Pulse, *, before: Names = NO_NAMES, late: bool = True) -> list[str]:
@@ -68,27 +62,32 @@ def window_lines(pulse: Pulse, *, before: Names = NO_NAMES, late: bool = True) -
     task = pulse.task
     tail = f",revision={pulse.revision}i,final={int(pulse.final)}i"
     at = f" {pulse.start_ms}"
-    models = {**dict.fromkeys(before.models, 0), **models_of(pulse)}
+    models = {**dict.fromkeys(before.models, 0), **pulse.by_model}
     more = f",late={pulse.late}i" if late else ""
     more += "".join(f",{_model_key(model)}={count}i" for model, count in sorted(models.items()))
-    lines = [f"{_series(task, 'overall', 'all', size)} {_fields(pulse.overall)}{tail}{more}{at}"]
+    overall = _fields(pulse.overall, before != NO_NAMES)
+    lines = [f"{_series(task, 'overall', 'all', size)} {overall}{tail}{more}{at}"]
     for by, parts, earlier in (("lang", pulse.by_lang, before.langs), ("source", pulse.by_source, before.sources)):
-        lines += [f"{_series(task, by, key, size)} {_fields(parts[key])}{tail}{at}" for key in sorted(parts)]
-        lines += [f"{_series(task, by, key, size)} {_fields(EMPTY)}{tail}{at}" for key in earlier if key not in parts]
+        for key in sorted({*parts, *earlier}):
+            lines.append(f"{_series(task, by, key, size)} {_fields(parts.get(key, EMPTY), key in earlier)}{tail}{at}")
     return lines
 
 
-def _fields(figures: Figures) -> str:
-    """Counts and sums; means and score only where something is scored."""
+def _fields(figures: Figures, written_before: bool) -> str:
+    """Counts and sums; means and score only where something is scored.
+
+    A point that was written before may have had means: where nothing is scored any more they become 0.0, since a field
+    cannot be taken away.
+    """
     scored, unscored, positive, neutral, negative, mixed, pos, neu, neg = figures
     text = (
         f"scored={scored}i,unscored={unscored}i,total={scored + unscored}i,positive={positive}i,neutral={neutral}i,"
         f"negative={negative}i,mixed={mixed}i,pos_e6={pos}i,neu_e6={neu}i,neg_e6={neg}i"
     )
-    if not scored:
-        return text
-    sums = scored * 1_000_000
-    return f"{text},pos={pos / sums!r},neu={neu / sums!r},neg={neg / sums!r},score={(pos - neg) / sums!r}"
+    if scored:
+        sums = scored * 1_000_000
+        return f"{text},pos={pos / sums!r},neu={neu / sums!r},neg={neg / sums!r},score={(pos - neg) / sums!r}"
+    return f"{text},pos=0.0,neu=0.0,neg=0.0,score=0.0" if written_before else text
 
 
 @lru_cache(_MOST_SERIES)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from heartbeat.agents.pulse import PulseAgent
+from heartbeat.engine.agent import AgentSpec
 from heartbeat.errors import LogUnavailable
 from heartbeat.records import END_OF_TIME_MS, Post
 from heartbeat.testing.driver import Choose, drained_first, evenly, randomly
@@ -138,7 +139,12 @@ def order_of(plan: Plan, dice: random.Random) -> Choose:
     return drained_first(*partitions)
 
 
-async def run(plan: Plan, pulse_type: Callable[..., PulseAgent] = PulseAgent) -> Outcome:
+async def run(
+    plan: Plan,
+    pulse_type: Callable[..., PulseAgent] = PulseAgent,
+    *,
+    beside: Callable[[World], list[AgentSpec]] = lambda world: [],
+) -> Outcome:
     """Deliver and work off, with ticks, a clock that jumps and all kinds of trouble, until everything is sealed."""
     dice = random.Random(plan.seed)
     world = World(
@@ -147,6 +153,7 @@ async def run(plan: Plan, pulse_type: Callable[..., PulseAgent] = PulseAgent) ->
         windows_a_unit=plan.windows_a_unit,
         pulse_type=pulse_type,
         undone=random.Random(plan.seed) if plan.trouble else None,
+        beside=beside,
     )
     await world.start()
     feeds = deliveries(plan, dice)

@@ -102,6 +102,8 @@ class World:
     clock: FakeClock = field(default_factory=lambda: FakeClock(START_MS))
     undone: random.Random | None = None
     """Decides which units are undone after their handler has done its work."""
+    beside: Callable[[World], list[AgentSpec]] = lambda world: []
+    """Makes agents that read what these write, anew at each start."""
 
     def __post_init__(self) -> None:
         self._calm = False
@@ -134,6 +136,7 @@ class World:
             LanguageAgent(self.models, hint_below=0.6).spec(max_messages=512),
             sentiment.spec(max_messages=512),
             self.pulse.spec(max_messages=512),
+            *self.beside(self),
         ]
         return [self._often_undone(spec) for spec in specs] if self.undone else specs
 

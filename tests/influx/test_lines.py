@@ -21,7 +21,7 @@ def test_a_window_is_a_point_each_for_overall_languages_and_sources() -> None:
     assert window_lines(window) == [
         f"pulse,by=overall,key=all,size=10s,task=t scored=1i,unscored=1i,total=2i,positive=1i,neutral=0i,negative=0i,"
         f"mixed=0i,pos_e6=700000i,neu_e6=250000i,neg_e6=50000i,pos=0.7,neu=0.25,neg=0.05,score=0.65,"
-        f"revision=3i,final=1i,late=2i {T1}",
+        f"revision=3i,final=1i,late=2i,model:fast/1=1i {T1}",
         f"pulse,by=lang,key=de,size=10s,task=t scored=0i,unscored=1i,total=1i,positive=0i,neutral=0i,negative=0i,"
         f"mixed=0i,pos_e6=0i,neu_e6=0i,neg_e6=0i,revision=3i,final=1i {T1}",
         f"pulse,by=lang,key=en,size=10s,task=t scored=1i,unscored=0i,total=1i,positive=1i,neutral=0i,negative=0i,"

@@ -80,7 +80,9 @@ async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monke
 async def test_a_file_of_the_first_version_is_read_as_it_is(tmp_path: Path) -> None:
     path = await filled(tmp_path)
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("ALTER TABLE parts DROP COLUMN model; DROP TABLE lost; DROP TABLE emptied; PRAGMA user_version = 1")
+        connection.executescript(
+            "ALTER TABLE parts DROP COLUMN model; DROP TABLE lost; DROP TABLE emptied; PRAGMA user_version = 1"
+        )
     with HistoryReader(path) as reader:
         assert len(list(reader.posts())) == 3
         assert [row.total for row in reader.windows(by="lang")] == [3]

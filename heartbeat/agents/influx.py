@@ -49,7 +49,12 @@ SHOWN_POINTS: Final = 3
 
 
 class _Change(NamedTuple):
-    """The newest values of a window in a batch, and the message that they come from."""
+    """The newest values of a window in a batch, and the message that they come from.
+
+    Attributes:
+        knows_late: whether the count of late posts is among them; history does not keep it.
+        gone: what the window may have been written with, beside what is remembered of it.
+    """
 
     event: Event[Pulse | Late]
     pulse: Pulse
@@ -150,7 +155,8 @@ class InfluxAgent:
         part = self._part(batch.partition)
         in_doubt = part.doubts.cover(batch)
         changes = _newest(batch)
-        changes.update(await self._corrections(batch))
+        for window, corrected in (await self._corrections(batch)).items():
+            changes[window] = _after(changes.get(window), corrected)
         if not changes:
             return
         now_ms = self._clock.now_ms()
@@ -286,10 +292,20 @@ def _newest(batch: Batch[Pulse | Late]) -> dict[WindowKey, _Change]:
         pulse = event.value
         if type(pulse) is Pulse:
             window = pulse.task, pulse.size_s, pulse.start_ms
-            before = newest.pop(window, None)
-            gone = NO_NAMES if before is None else _both(before.gone, names_of(before.pulse))
-            newest[window] = _Change(event, pulse, True, gone)
+            newest[window] = _after(newest.pop(window, None), _Change(event, pulse, True, NO_NAMES))
     return newest
+
+
+def _after(before: _Change | None, change: _Change) -> _Change:
+    """A window's newest values, knowing those of before in the same batch.
+
+    What only those name may have been written all the same, by a life that was killed with a shorter batch under way.
+    """
+    if before is None:
+        return change
+    pulse = change.pulse if change.knows_late else change.pulse._replace(late=before.pulse.late)
+    gone = _both(change.gone, _both(before.gone, names_of(before.pulse)))
+    return _Change(change.event, pulse, change.knows_late or before.knows_late, gone)
 
 
 def _both(one: Names, other: Names) -> Names:

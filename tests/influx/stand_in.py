@@ -22,7 +22,9 @@ def passes(request: web.Request, body: bytes) -> None:
 
 
 class StandIn:
-    """Attributes:
+    """See the top of the module.
+
+    Attributes:
     answer: what is done with each request.
     requests: the bodies that came, in order, unpacked.
     held: requests that were taken and never answered; `land` has them take place after all.

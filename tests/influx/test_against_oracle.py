@@ -1,4 +1,4 @@
-"""Posts in any order, edits, deletions, restarts, failing writes: what a real InfluxDB holds is what the oracle says."""
+"""Any order, edits, deletions, restarts, failing writes: what a real InfluxDB holds is what the oracle says."""
 
 from __future__ import annotations
 

@@ -166,6 +166,15 @@ async def test_a_late_retraction_corrects_sealed_windows(here: Bench, influxd: I
     assert overall["model:fast/1"] == 0
 
 
+async def test_a_window_and_its_correction_in_one_batch(here: Bench, influxd: Influxd) -> None:
+    posts = [scored("1"), scored("2", lang="de")]
+    await here.publish(pulse(10, T0, posts)._replace(late=7), late(posts[1]._replace(op="retract")))
+    await here.run()
+    rows = {(row["by"], row["key"]): row for row in influxd.rows()}
+    assert rows["overall", "all"]["total"] == 1 and rows["overall", "all"]["late"] == 7
+    assert rows["lang", "de"]["total"] == 0 and rows["lang", "en"]["total"] == 1
+
+
 async def test_what_history_does_not_know_is_left_alone(here: Bench, influxd: Influxd, tmp_path: Path) -> None:
     posts = [scored("1"), scored("2")]
     await here.publish(pulse(10, T0, posts))

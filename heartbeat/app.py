@@ -1,7 +1,7 @@
 """Builds Heartbeat: what `faust -A heartbeat.app worker` loads. Read this and you can draw it.
 
-    feeds ─► ingest ─► language ─► sentiment ─► pulse ─► history ─► pages, exports
-             Post      Detected    Scored       Pulse
+    feeds ─► ingest ─► language ─► sentiment ─► pulse ─┬► history ─► pages, exports
+             Post      Detected    Scored       Pulse  └► influx ─► InfluxDB, where one is configured
              by id     by id       by task      by task
 
 Nothing runs here, and nothing on disk is touched but the configuration.
@@ -28,7 +28,7 @@ from heartbeat.health import HealthBoard
 from heartbeat.metrics import Metrics
 from heartbeat.models.configured import ConfiguredModels
 from heartbeat.models.overload import Overload
-from heartbeat.services import ControlService, DelayService, FeedsService, ModelsService, UpkeepService
+from heartbeat.services import ControlService, DelayService, FeedsService, InfluxService, ModelsService, UpkeepService
 from heartbeat.settings import Settings
 from heartbeat.station import GROUPS, Station
 from heartbeat.views import Views
@@ -112,6 +112,7 @@ def build(settings: Settings, live: Sequence[Feed] | None = None) -> HeartbeatAp
     app.add_service(DelayService(metrics.woke_up))
     app.add_service(models)
     app.add_service(feeds)
+    app.add_service(InfluxService(app, parts, feeds))
     app.add_service(ControlService(app, parts, feeds, models))
     views = Views(app, parts, feeds, metrics)
     metrics.add(views.readings(hub))

@@ -26,6 +26,7 @@ from heartbeat.health import State
 from heartbeat.metrics.event_loop import watch_delay
 from heartbeat.models.swap import SWAPPED, ModelSwap, Outcome
 from heartbeat.models.trial import Sample
+from heartbeat.pipeline_points import EVERY_S, PipelinePoints
 from heartbeat.replays import Replay
 from heartbeat.room import Room
 from heartbeat.station import Station
@@ -159,6 +160,25 @@ class DelayService(Service):
     @Service.task
     async def _watch(self) -> None:
         await watch_delay(self._told)
+
+
+class InfluxService(Service):
+    """Writes the pipeline's own health to InfluxDB, where one is configured."""
+
+    logger = _quiet
+
+    def __init__(self, app: HeartbeatApp, station: Station, feeds: FeedsService, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.app, self.station, self.feeds = app, station, feeds
+
+    @Service.task
+    async def _measure(self) -> None:
+        if self.station.influx is None:
+            return
+        points = PipelinePoints(self.station.influx, self.station.clock, self.station.board)
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await points.write(self.app.engine.agents, self.feeds.infos(), _log(self.app))
 
 
 class ModelsService(Service):

@@ -220,7 +220,11 @@ class Settings(BaseSettings):
     def _influx_url(cls, url: str) -> str:
         if not url:
             return url
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("has to be the address of a server, such as http://127.0.0.1:8086") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("has to be the address of a server, such as http://127.0.0.1:8086")
         if parts.username or parts.password or parts.query or parts.fragment:

@@ -20,6 +20,7 @@ _COMMANDS = {
     "predict": "Say the language or sentiment of each line of standard input.",
     "corrections": "Show, export, import and delete what people say of posts.",
     "deadletters": "Show what could not be used, and why.",
+    "influx": "Prepare InfluxDB, check it, write the history again.",
     "models": "List, check, compare and choose models.",
 }
 

@@ -26,6 +26,7 @@ LATER_S: Final = 5.0
 """How long to wait when the server asks to, but does not say how long."""
 MALFORMED_IN_A_ROW: Final = 20
 """So many points refused as malformed, and none written: it is not the points that are wrong."""
+_GOES_ON: Final = "nothing is lost, and it goes on by itself"
 _HOUR_MS: Final = 3_600_000
 
 
@@ -40,12 +41,13 @@ class Unwritten(Retry):
     """Not everything was written, and that passes; the same again later.
 
     Attributes:
+        kind: what kind of answer led to it.
         unsure: some of it may have been written, or may still be.
     """
 
     def __init__(self, answer: Answer, after_s: float | None) -> None:
         super().__init__(answer.why, after_s=after_s)
-        self.unsure = answer.unsure
+        self.kind, self.unsure = answer.kind, answer.unsure
 
 
 class InfluxSink:
@@ -115,11 +117,13 @@ class InfluxSink:
         after_s: float | None = None
         if answer.kind is Kind.DENIED:
             after_s = ASK_AGAIN_S
-            self._report(lane, State.FAILED, answer.why, f"{answer.remedy}; nothing is lost, it goes on by itself")
+            self._report(
+                lane, State.FAILED, answer.why, f"{answer.remedy} (`heartbeat influx check` tells more); {_GOES_ON}"
+            )
         else:
             if answer.kind is Kind.LATER:
                 after_s = LATER_S if answer.after_s is None else answer.after_s
-            self._report(lane, State.WAITING, answer.why, "it is tried again by itself; nothing is lost")
+            self._report(lane, State.WAITING, answer.why, _GOES_ON)
         if after_s is not None:
             self._shut = self.clock.now_ms() + round(after_s * 1000), answer
         return Unwritten(answer, after_s)

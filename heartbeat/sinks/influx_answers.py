@@ -96,8 +96,8 @@ def answer_of(status: int, body: bytes | str | None, headers: Mapping[str, str] 
 
 
 REMEDIES: Final = {
-    401: "put a valid token into HEARTBEAT_INFLUX_TOKEN and start again (`heartbeat influx check` tells more)",
-    403: "give the token the right to write to the bucket, or use another (`heartbeat influx check` tells more)",
+    401: "put a valid token into HEARTBEAT_INFLUX_TOKEN, and start again with it",
+    403: "give the token in HEARTBEAT_INFLUX_TOKEN the right to write to the bucket, or use another and start again",
     404: "make the bucket with `heartbeat influx setup`, or mend HEARTBEAT_INFLUX_ORG, _BUCKET or _URL",
     405: "mend HEARTBEAT_INFLUX_URL: what answers there takes no writes",
 }

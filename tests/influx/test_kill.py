@@ -25,10 +25,10 @@ def environment(server: Influxd) -> dict[str, str]:
     }
 
 
-def in_influxdb(server: Influxd, bucket: str = BUCKET) -> dict[Row, Row]:
+def in_influxdb(server: Influxd, bucket: str = BUCKET, *, knows_late: bool = True) -> dict[Row, Row]:
     """What the server holds, in the shape of the file's oracle."""
     rows: dict[Row, Row] = {}
-    for window, held in held_by(server, bucket).items():
+    for window, held in held_by(server, bucket, knows_late=knows_late).items():
         parts = {("all", "all"): held.overall}
         parts |= {("lang", key): figures for key, figures in held.by_lang.items()}
         parts |= {("source", key): figures for key, figures in held.by_source.items()}

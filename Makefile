@@ -39,6 +39,10 @@ lint: $(VENV)/.dev ## style, types and import rules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+.PHONY: influxd
+influxd: ## build a real influxd for the tests (once; needs go, cargo and gcc), and print its path
+	@deploy/build-influxd.sh
+
 .PHONY: test
 test: lint ## lint, types, import rules and all tests but the long runs
 	@$(BIN)/pytest -m "not long"
@@ -107,6 +111,10 @@ train-sentiment: $(EXPORT_VENV)/.ready ## train the transformer; goes on where i
 .PHONY: tune-mixed
 tune-mixed: $(VENV)/.run ## hold the thresholds for mixed posts against contrastive examples
 	@$(BIN)/python -m heartbeat.training.mixed
+
+.PHONY: bench-influx
+bench-influx: $(VENV)/.dev ## points a second into a real influxd, and what that costs the pipeline (INFLUXD=path)
+	@$(BIN)/python -m benchmarks.influx $(ARGS)
 
 .PHONY: bench-inference
 bench-inference: $(EXPORT_VENV)/.ready ## transformers on this machine: a notebook's way, the pipeline, ONNX Runtime, ours

@@ -23,8 +23,6 @@ from heartbeat.feeds.cursors import standing
 from heartbeat.feeds.replay import ReplayFeed
 from heartbeat.feeds.runner import FeedRunner
 from heartbeat.feeds.supervisor import Feeds
-from heartbeat.health import State
-from heartbeat.sinks import influx as influx_sink
 from heartbeat.station import GROUPS, Station
 from heartbeat.topics import partition_of
 from heartbeat.windows.ids import WindowId
@@ -169,20 +167,15 @@ class Replay:
             for tp, end in self._ends(agent.topic.name):
                 while self._read_up_to(f"{GROUPS}-{agent.name}", tp) < end:
                     await asyncio.sleep(_LOOK_EVERY_S)
-        if self._station.influx is not None:
+        if self._station.influx is not None:  # it may be away for days, and nobody waits here for that
             for tp, end in self._ends(topics.PULSE.name):
-                while self._read_up_to(_INFLUX_GROUP, tp) < end and not self._influx_trouble():
+                while self._read_up_to(_INFLUX_GROUP, tp) < end and not self._station.influx.trouble:
                     await asyncio.sleep(_LOOK_EVERY_S)
 
     def _ends(self, topic: str) -> list[tuple[TP, int]]:
         """Each partition of a topic, and where it ends now."""
         places = [TP(topic, partition) for partition in range(self._log.partitions(topic))]
         return [(tp, self._log.end_offset(tp)) for tp in places]
-
-    def _influx_trouble(self) -> str:
-        """Why InfluxDB takes nothing now; it may be away for days, and nobody waits here for that."""
-        status = self._station.board.get(influx_sink.PART)
-        return "" if status is None or status.state is State.OK else status.why
 
     def _waits(self) -> Sequence[str]:
         """What is still to be done when everything else is: a line each."""
@@ -192,7 +185,7 @@ class Replay:
         if not left:
             return ()
         return [
-            f"{left:,} records of windows wait for InfluxDB ({self._influx_trouble() or 'they are being written'}); "
+            f"{left:,} records of windows wait for InfluxDB ({self._station.influx.trouble or 'they are being written'}); "
             "nothing is lost: a worker writes them by itself"
         ]
 

@@ -165,8 +165,10 @@ class Station:
         return self._opened_corrections
 
     def watch(self, engine: Engine) -> None:
-        """Have the choice of models follow how much waits to be scored."""
+        """Have the choice of models follow how much waits to be scored, and health say how much waits for InfluxDB."""
         self.overload.lag = engine.agents["sentiment"].lag
+        if self.influx is not None:
+            self.influx.waiting = engine.agents[_influx.NAME].lag
 
     def models_changed(self, settings: Settings) -> None:
         """Name the model that scores under load as it is named now."""

@@ -7,7 +7,7 @@ and one place on the health board.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from heartbeat.clock import Clock
@@ -75,6 +75,8 @@ class InfluxSink:
         self._lanes: dict[str, Lane] = {}
         self._trouble: dict[str, tuple[State, str, str]] = {}
         self._shut: tuple[int, Answer] | None = None
+        self.waiting: Callable[[], int] = lambda: 0
+        """How many records of windows are still to be written; for people."""
         self.malformed = 0
         """Points refused as malformed since one was last written."""
         self.points = 0
@@ -137,12 +139,20 @@ class InfluxSink:
         self._trouble[lane] = state, why, remedy
         self._show()
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written now; empty while all is well."""
+        return self._worst()[1] if self._trouble else ""
+
+    def _worst(self) -> tuple[State, str, str]:
+        return max(self._trouble.values(), key=lambda one: one[0] is State.FAILED)
+
     def _show(self) -> None:
         if not self._trouble:
             self._board.report(PART, State.OK)
             return
-        worst = max(self._trouble.values(), key=lambda one: one[0] is State.FAILED)
-        self._board.report(PART, *worst)
+        (state, why, remedy), waiting = self._worst(), self.waiting()
+        self._board.report(PART, state, f"{why}; {waiting:,} records of windows wait" if waiting else why, remedy)
 
 
 class Lane:

@@ -184,9 +184,9 @@ class Replay:
         left = sum(end - min(self._read_up_to(_INFLUX_GROUP, tp), end) for tp, end in self._ends(topics.PULSE.name))
         if not left:
             return ()
+        why = self._station.influx.trouble or "they are being written"
         return [
-            f"{left:,} records of windows wait for InfluxDB ({self._station.influx.trouble or 'they are being written'}); "
-            "nothing is lost: a worker writes them by itself"
+            f"{left:,} records of windows wait for InfluxDB ({why}); nothing is lost: a worker writes them by itself"
         ]
 
     def _read_up_to(self, group: str, tp: TP) -> int:

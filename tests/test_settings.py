@@ -142,6 +142,35 @@ def test_hosts_are_names(tmp_path: Path) -> None:
             load(write(tmp_path, f"web_hosts: ['{bad}']\n"))
 
 
+def test_a_secret_in_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="heartbeat.yaml:2: influx_token: is a secret, .*HEARTBEAT_INFLUX_TOKEN"
+    ) as caught:
+        load(write(tmp_path, "web_port: 1\ninflux_token: abcdef\n"))
+    assert "abcdef" not in str(caught.value)
+
+
+def test_a_secret_is_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTBEAT_INFLUX_TOKEN", "abcdef")
+    settings = load(tmp_path)
+    assert settings.influx_token.get_secret_value() == "abcdef"
+    assert "abcdef" not in repr(settings) + str(settings.model_dump(mode="json"))
+    monkeypatch.setenv("HEARTBEAT_INFLUX_TOKEN", "abc\ndef")
+    with pytest.raises(ConfigError, match="HEARTBEAT_INFLUX_TOKEN: is no token") as caught:
+        load(tmp_path)
+    assert "def" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8086", "ftp://x", "http://", "http://x:6x", "http://u:pw@x", "http://x/?a=1"]
+)
+def test_an_address_of_influxdb_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HEARTBEAT_INFLUX_URL", url)
+    with pytest.raises(ConfigError, match="environment: HEARTBEAT_INFLUX_URL: ") as caught:
+        load(tmp_path)
+    assert "pw" not in str(caught.value)
+
+
 def test_not_utf8_and_not_readable(tmp_path: Path) -> None:
     (tmp_path / "heartbeat.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):

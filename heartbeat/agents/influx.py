@@ -186,7 +186,7 @@ class InfluxAgent:
             raise
         part.failing = False
         self._set_aside(list(changes.values()), ends, refused, lines)
-        self._write_again_later(batch.partition, changes, ends, lines, in_doubt)
+        await self._write_again_later(batch.partition, changes, ends, lines, in_doubt)
 
     async def _corrections(self, batch: Batch[Pulse | Late]) -> dict[WindowKey, _Change]:
         """What late retractions have made of windows that are sealed, as history has it."""
@@ -226,7 +226,7 @@ class InfluxAgent:
                 error = InfluxError(f"{indexes[mine[0]]} (points refused: {points}{more})")
                 set_aside(change.event, error, at_ms=now_ms)
 
-    def _write_again_later(
+    async def _write_again_later(
         self, partition: int, windows: Iterable[WindowKey], ends: Sequence[int], lines: Sequence[str], in_doubt: bool
     ) -> None:
         """Windows of unknown outcome get a row each; those that have one, their newest values."""
@@ -234,13 +234,15 @@ class InfluxAgent:
         if not in_doubt and not len(again):
             return
         due_ms, begin = self._clock.now_ms() + FIRST_AFTER_MS, 0
-        for window, end in zip(windows, ends, strict=True):
+        for count, (window, end) in enumerate(zip(windows, ends, strict=True), 1):
             row = again.get(window)
             if in_doubt:
                 again[window] = Again(self._life, FIRST, due_ms, pack(lines[begin:end]))
             elif row is not None:
                 again[window] = row._replace(packed=pack(lines[begin:end]))
             begin = end
+            if not count % SLICE:
+                await asyncio.sleep(0)
 
     # -- ticks ----------------------------------------------------------------------------------------------------
 

@@ -106,8 +106,9 @@ class Windows:
         self._connection, self._names = connection, names
         self._sizes: dict[int, set[int]] = {}
         """Sizes of stored windows by task; a size too many does no harm."""
-        for task, size_s in distinct(connection, "windows", "task", "size_s"):
-            self._sizes.setdefault(task, set()).add(size_s)
+        for table in ("windows", "emptied"):
+            for task, size_s in distinct(connection, table, "task", "size_s"):
+                self._sizes.setdefault(task, set()).add(size_s)
 
     def store(self, records: Iterable[Pulse | Late], now_ms: int) -> None:
         """Apply records in the order of their partition, in the transaction that is open."""

@@ -24,6 +24,8 @@ ASK_AGAIN_S: Final = 10.0
 """How often it is looked whether a person has mended what was wrong."""
 LATER_S: Final = 5.0
 """How long to wait when the server asks to, but does not say how long."""
+LEAST_S: Final = 0.5
+"""How long to wait at least, also when the server asks for less."""
 MALFORMED_IN_A_ROW: Final = 20
 """So many points refused as malformed, and none written: it is not the points that are wrong."""
 _GOES_ON: Final = "nothing is lost, and it goes on by itself"
@@ -124,7 +126,7 @@ class InfluxSink:
             )
         else:
             if answer.kind is Kind.LATER:
-                after_s = LATER_S if answer.after_s is None else answer.after_s
+                after_s = LATER_S if answer.after_s is None else max(answer.after_s, LEAST_S)
             self._report(lane, State.WAITING, answer.why, _GOES_ON)
         if after_s is not None:
             self._shut = self.clock.now_ms() + round(after_s * 1000), answer

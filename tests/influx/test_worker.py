@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from heartbeat.cli import cli
 from tests.influx.server import TOKEN, Influxd
 from tests.influx.test_kill import environment as settings_of
 from tests.influx.test_kill import in_influxdb
@@ -15,13 +19,12 @@ from tests.proof.processes import environment, finish, free_port, kill, listens,
 
 
 def command(server: Influxd | None, *words: str, **more: str) -> tuple[int, str, str]:
+    """Run `heartbeat influx …` here: exit code, output, errors."""
+    none = {name: None for name in os.environ if name.startswith("HEARTBEAT_")}
     settings = {**(settings_of(server) if server else {}), **more}
-    done = subprocess.run(
-        [sys.executable, "-m", "heartbeat", "influx", *words],
-        env=environment(**settings), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert TOKEN not in done.stdout + done.stderr and "Traceback" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
+    done = CliRunner().invoke(cli, ["influx", *words], env={**none, **settings})
+    assert TOKEN not in done.output and (done.exception is None or isinstance(done.exception, SystemExit))
+    return done.exit_code, done.stdout, done.stderr
 
 
 def test_a_worker_writes_windows_and_its_own_health(influxd: Influxd, tmp_path: Path) -> None:

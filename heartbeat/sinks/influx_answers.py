@@ -25,7 +25,7 @@ import orjson
 
 LONGEST_TEXT: Final = 300
 LONGEST_WAIT_S: Final = 3_600.0
-_DROPPED: Final = re.compile(r"dropped=(\d+)$")
+_DROPPED: Final = re.compile(r"dropped=(\d+)")
 _FIELD: Final = re.compile(r'input field "((?:[^"\\]|\\.)*)" on measurement')
 _BOUND: Final = re.compile(r"violates a [A-Za-z ]+ (Lower|Upper) Bound at (\S+?)(?:,|\s|$)")
 
@@ -63,8 +63,8 @@ class Answer:
     @property
     def dropped(self) -> int | None:
         """Of `PARTIAL`: how many points were refused, as far as the server says."""
-        found = _DROPPED.search(self.why.rstrip())
-        return int(found[1]) if found else None
+        found = _DROPPED.findall(self.why)  # what comes before the last is part of a name
+        return int(found[-1]) if found else None
 
     @property
     def field(self) -> str | None:

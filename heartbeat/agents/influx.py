@@ -180,7 +180,7 @@ class InfluxAgent:
             part.failing = True
             if error.unsure:
                 part.doubts.add(batch)
-            raise
+            raise Retry("waits for InfluxDB (sink/influx says why)", after_s=error.after_s) from error
         except asyncio.CancelledError:
             part.doubts.add(batch)
             raise

@@ -12,6 +12,7 @@ anything else   it failed, and what became of the request is not known
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,17 +103,22 @@ REMEDIES: Final = {
     405: "mend HEARTBEAT_INFLUX_URL: what answers there takes no writes",
 }
 _REDIRECTED: Final = "mend HEARTBEAT_INFLUX_URL: what answers there sends us elsewhere"
-_NOT_REACHED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""Nothing was sent when one of these is raised: refused, no route, no such name, no TLS."""
 
 
 def answer_to_error(error: BaseException) -> Answer | None:
-    """What it means that there was no HTTP answer; None if the error has nothing to do with the connection."""
+    """What it means that there was no HTTP answer; None if the error has nothing to do with the connection.
+
+    While there was no connection yet (refused, no route, no such name, no TLS) nothing was sent.
+    """
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         remedy = "use a certificate that this machine trusts, or mend HEARTBEAT_INFLUX_URL"
         return Answer(Kind.DENIED, f"InfluxDB cannot be trusted: {_one_line(str(error))}", remedy)
-    if isinstance(error, _NOT_REACHED):
-        return Answer(Kind.DOWN, f"InfluxDB cannot be reached: {_one_line(str(error)) or 'no connection in time'}")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno or 0  # of a name that is not found it is negative
+        said = os.strerror(number) if number > 0 else error.os_error.strerror or type(error.os_error).__name__
+        return Answer(Kind.DOWN, f"InfluxDB cannot be reached at {error.host}:{error.port}: {said}")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Answer(Kind.DOWN, "InfluxDB cannot be reached: no connection in time")
     if isinstance(error, asyncio.TimeoutError):
         return Answer(Kind.DOWN, "InfluxDB does not answer in time", unsure=True)
     if isinstance(error, aiohttp.InvalidURL):

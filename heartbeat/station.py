@@ -11,8 +11,8 @@ from typing import Final
 
 from heartbeat import topics
 from heartbeat.agents import history as _history
-from heartbeat.agents.corrections import CorrectionsAgent
 from heartbeat.agents import influx as _influx
+from heartbeat.agents.corrections import CorrectionsAgent
 from heartbeat.agents.influx_tables import InfluxTables
 from heartbeat.agents.pulse_view import PulseView
 from heartbeat.clock import Clock

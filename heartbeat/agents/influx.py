@@ -17,11 +17,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from heartbeat.agents.influx_changes import Change, Doubts, after, both, is_in, newest, shown
 from heartbeat.agents.influx_tables import AT_ONCE, FIRST, SECOND, Again, InfluxTables, Written, pack
 from heartbeat.clock import Clock
-from heartbeat.engine.agent import AgentSpec, Batch, Emit, Event
+from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.engine.deadletters import set_aside
 from heartbeat.errors import HistoryError, InfluxError, Retry
 from heartbeat.records import Late, Pulse
@@ -42,57 +43,18 @@ FORGET_EVERY_MS: Final = 10_000
 FORGOTTEN_AT_ONCE: Final = 500
 SLICE: Final = 20
 """Windows made into lines between two turns of the event loop."""
-HISTORY_AFTER_S: Final = 0.25
-"""How long to wait for history, which reads the same topic."""
+HISTORY_WAIT_S: Final = 2.0
+"""How long to wait within a batch for history, which reads the same topic: as a rule that is enough."""
+HISTORY_LOOK_S: Final = 0.05
 SHOWN_POINTS: Final = 3
 """Points that a dead letter names."""
-
-
-class _Change(NamedTuple):
-    """The newest values of a window in a batch, and the message that they come from.
-
-    Attributes:
-        knows_late: whether the count of late posts is among them; history does not keep it.
-        gone: what the window may have been written with, beside what is remembered of it.
-    """
-
-    event: Event[Pulse | Late]
-    pulse: Pulse
-    knows_late: bool
-    gone: Names
-
-
-class _Doubts:
-    """Which messages of a partition count as of unknown outcome.
-
-    The first of each life do, as many as a batch may hold: so many may have been under way when the life before was
-    killed. So do those of a batch whose request hung or broke, when it comes again.
-    """
-
-    def __init__(self, first: int) -> None:
-        self._left, self._seen, self._until = first, -1, -1
-
-    def cover(self, batch: Batch[Pulse | Late]) -> bool:
-        """Whether a batch holds such messages; to be asked for each in order."""
-        for event in batch:
-            if not self._left:
-                break
-            if event.offset > self._seen:
-                self._left -= 1
-                self._seen = event.offset
-                self._until = max(self._until, event.offset)
-        return batch.events[0].offset <= self._until
-
-    def add(self, batch: Batch[Pulse | Late]) -> None:
-        """A batch's request had an unknown outcome."""
-        self._until = max(self._until, batch.events[-1].offset)
 
 
 class _Part:
     """What is remembered of a partition between units; a restart begins anew."""
 
     def __init__(self, first: int) -> None:
-        self.doubts = _Doubts(first)
+        self.doubts = Doubts(first)
         self.failing = False
         """The last batch could not be written; it comes again by itself."""
         self.pause_ms = 0
@@ -111,6 +73,8 @@ class InfluxAgent:
         clock: for when windows are written again.
         keep_ms: how long a window may change after it was last written.
         max_messages: of a batch.
+        linger_s: how long a batch may take to fill.
+        history_wait_s: how long a batch waits for history before it is put off.
     """
 
     def __init__(
@@ -123,9 +87,11 @@ class InfluxAgent:
         keep_ms: int,
         max_messages: int = MAX_MESSAGES,
         linger_s: float = LINGER_S,
+        history_wait_s: float = HISTORY_WAIT_S,
     ) -> None:
         self._sink, self._history, self._tables, self._clock = sink, history, tables, clock
         self._keep_ms, self._max_messages, self._linger_s = keep_ms, max_messages, linger_s
+        self._history_looks = max(round(history_wait_s / HISTORY_LOOK_S), 1)
         self._life = secrets.randbits(63)
         self._parts: dict[int, _Part] = {}
 
@@ -154,9 +120,9 @@ class InfluxAgent:
         """Write the newest values of the batch's windows; returns when InfluxDB has them."""
         part = self._part(batch.partition)
         in_doubt = part.doubts.cover(batch)
-        changes = _newest(batch)
+        changes = newest(batch)
         for window, corrected in (await self._corrections(batch)).items():
-            changes[window] = _after(changes.get(window), corrected)
+            changes[window] = after(changes.get(window), corrected)
         if not changes:
             return
         now_ms = self._clock.now_ms()
@@ -166,10 +132,10 @@ class InfluxAgent:
         ends: list[int] = []
         for count, (window, change) in enumerate(changes.items(), 1):
             row = known.get(window)
-            before = _both(row.names if row else NO_NAMES, change.gone)
+            before = both(row.names if row else NO_NAMES, change.gone)
             lines += window_lines(change.pulse, before=before, late=change.knows_late)
             ends.append(len(lines))
-            names = _both(before, names_of(change.pulse))
+            names = both(before, names_of(change.pulse))
             if row is None or row.names != names or now_ms - row.at_ms > self._keep_ms // 2:
                 written.put(window, Written(names, now_ms), expires_ms=now_ms + 2 * self._keep_ms)
             if not count % SLICE:
@@ -188,29 +154,36 @@ class InfluxAgent:
         self._set_aside(list(changes.values()), ends, refused, lines)
         await self._write_again_later(batch.partition, changes, ends, lines, in_doubt)
 
-    async def _corrections(self, batch: Batch[Pulse | Late]) -> dict[WindowKey, _Change]:
+    async def _corrections(self, batch: Batch[Pulse | Late]) -> dict[WindowKey, Change]:
         """What late retractions have made of windows that are sealed, as history has it."""
         late = [event for event in batch if type(event.value) is Late and event.value.op == "retract"]
         posts = [event.value for event in late if isinstance(event.value, Late)]
         if not posts:
             return {}
         last = late[-1]
-        try:
-            windows = await self._history.holding(batch.tp, last.offset, posts)
-        except HistoryError as error:
-            raise Retry(str(error)) from error
-        if windows is None:
-            raise Retry("waits for the history, which has not stored a retraction yet", after_s=HISTORY_AFTER_S)
         found = {}
-        for pulse in windows:
-            inside = [post for post in posts if post.task == pulse.task and _is_in(post, pulse)]
+        for pulse in await self._history_after(batch, last.offset, posts):
+            inside = [post for post in posts if post.task == pulse.task and is_in(post, pulse)]
             models = {post.model for post in inside if post.model is not None}
             gone = Names(tuple({post.lang for post in inside}), tuple({post.source for post in inside}), tuple(models))
-            found[pulse.task, pulse.size_s, pulse.start_ms] = _Change(last, pulse, False, gone)
+            found[pulse.task, pulse.size_s, pulse.start_ms] = Change(last, pulse, False, gone)
         return found
 
+    async def _history_after(self, batch: Batch[Pulse | Late], offset: int, posts: list[Late]) -> list[Pulse]:
+        """The windows of these posts once history has stored everything up to this offset."""
+        for look in range(self._history_looks):
+            if look:
+                await asyncio.sleep(HISTORY_LOOK_S)
+            try:
+                windows = await self._history.holding(batch.tp, offset, posts)
+            except HistoryError as error:
+                raise Retry(str(error)) from error
+            if windows is not None:
+                return windows
+        raise Retry("waits for the history, which has not stored a retraction yet")
+
     def _set_aside(
-        self, changes: Sequence[_Change], ends: Sequence[int], refused: Sequence[Refusal], lines: Sequence[str]
+        self, changes: Sequence[Change], ends: Sequence[int], refused: Sequence[Refusal], lines: Sequence[str]
     ) -> None:
         """What InfluxDB will never take goes to dead letters: one for each message, with the points and the reason."""
         if not refused:
@@ -221,7 +194,7 @@ class InfluxAgent:
             mine = [index for index in range(begin, end) if index in indexes]
             begin = end
             if mine:
-                points = "; ".join(_shown(lines[index]) for index in mine[:SHOWN_POINTS])
+                points = "; ".join(shown(lines[index]) for index in mine[:SHOWN_POINTS])
                 more = f" and {len(mine) - SHOWN_POINTS} more" if len(mine) > SHOWN_POINTS else ""
                 error = InfluxError(f"{indexes[mine[0]]} (points refused: {points}{more})")
                 set_aside(change.event, error, at_ms=now_ms)
@@ -285,46 +258,3 @@ class InfluxAgent:
     def _is_due(self, row: Again, now_ms: int) -> bool:
         """Whether a window is to be written again now; at once, too, if the clock has jumped back."""
         return row.life != self._life or not now_ms < row.due_ms <= now_ms + SECOND_AFTER_MS
-
-
-def _newest(batch: Batch[Pulse | Late]) -> dict[WindowKey, _Change]:
-    """The last record of each window."""
-    newest: dict[WindowKey, _Change] = {}
-    for event in batch:
-        pulse = event.value
-        if type(pulse) is Pulse:
-            window = pulse.task, pulse.size_s, pulse.start_ms
-            newest[window] = _after(newest.pop(window, None), _Change(event, pulse, True, NO_NAMES))
-    return newest
-
-
-def _after(before: _Change | None, change: _Change) -> _Change:
-    """A window's newest values, knowing those of before in the same batch.
-
-    What only those name may have been written all the same, by a life that was killed with a shorter batch under way.
-    """
-    if before is None:
-        return change
-    pulse = change.pulse if change.knows_late else change.pulse._replace(late=before.pulse.late)
-    gone = _both(change.gone, _both(before.gone, names_of(before.pulse)))
-    return _Change(change.event, pulse, change.knows_late or before.knows_late, gone)
-
-
-def _both(one: Names, other: Names) -> Names:
-    """The names of both."""
-    if one == other or other == NO_NAMES:
-        return one
-    return Names(*(tuple(sorted({*mine, *theirs})) for mine, theirs in zip(one, other, strict=True)))
-
-
-def _is_in(post: Late, window: Pulse) -> bool:
-    return window.start_ms <= post.time_ms < window.start_ms + 1000 * window.size_s
-
-
-def _shown(line: str) -> str:
-    """A point's series and time, without its fields: they would fill a letter."""
-    series, _, rest = line.partition(" ")
-    while series.endswith("\\"):  # the space was part of a name
-        more, _, rest = rest.partition(" ")
-        series = f"{series} {more}"
-    return f"{series} at {rest.rpartition(' ')[2]}"

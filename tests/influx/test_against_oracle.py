@@ -43,7 +43,7 @@ class Beside:
             self.history.start()
             self.sink = InfluxSink(self.place, world.clock, HealthBoard(world.clock))
         self.tables = InfluxTables.made()
-        influx = InfluxAgent(self.sink, self.history, self.tables, world.clock, keep_ms=KEEP_MS)
+        influx = InfluxAgent(self.sink, self.history, self.tables, world.clock, keep_ms=KEEP_MS, history_wait_s=0)
         return [*specs(self.history), influx.spec()]
 
     async def close(self) -> None:

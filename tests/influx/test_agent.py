@@ -66,7 +66,7 @@ async def bench(place: InfluxPlace, folder: Path) -> Bench:
     def build() -> list[AgentSpec]:
         tables = InfluxTables.made()
         made.tables = tables
-        agent = InfluxAgent(sink, history, tables, clock, keep_ms=KEEP_MS)
+        agent = InfluxAgent(sink, history, tables, clock, keep_ms=KEEP_MS, history_wait_s=0)
         return [*specs(history), agent.spec()]
 
     made = Bench(Driver(build, partitions=1, clock=clock), sink, history, InfluxTables.made(), board)

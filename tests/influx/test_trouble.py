@@ -24,7 +24,6 @@ from tests.influx.server import Influxd
 from tests.influx.stand_in import StandIn
 from tests.influx.test_agent import T1, window
 
-BATCH = 3
 TIMEOUT_S = 0.15
 STEPS = st.lists(
     st.one_of(
@@ -40,7 +39,8 @@ STEPS = st.lists(
 class Run:
     """One example."""
 
-    def __init__(self, stand_in: StandIn, folder: Path) -> None:
+    def __init__(self, stand_in: StandIn, folder: Path, batch: int) -> None:
+        self.batch = batch
         self.stand_in, self.clock = stand_in, FakeClock(T1)
         self.history = History(folder / "history.db", clock=self.clock)
         self.sinks: list[InfluxSink] = []
@@ -54,7 +54,7 @@ class Run:
         sink = InfluxSink(self.stand_in.place, self.clock, HealthBoard(self.clock), timeout_s=TIMEOUT_S)
         self.sinks.append(sink)
         agent = InfluxAgent(
-            sink, self.history, self.tables, self.clock, keep_ms=86_400_000, max_messages=BATCH, linger_s=0
+            sink, self.history, self.tables, self.clock, keep_ms=86_400_000, max_messages=self.batch, linger_s=0
         )
         return [agent.spec()]
 
@@ -105,13 +105,19 @@ class Run:
             await sink.close()
 
 
-@given(STEPS)
+@given(STEPS, st.sampled_from([1, 3]))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_newest_values_win(influxd: Influxd, steps: list[tuple[Any, ...]]) -> None:
-    asyncio.run(check(influxd, steps))
+def test_the_newest_values_win(influxd: Influxd, steps: list[tuple[Any, ...]], batch: int) -> None:
+    asyncio.run(check(influxd, steps, batch))
 
 
-async def check(server: Influxd, steps: list[tuple[Any, ...]]) -> None:
+def test_a_batch_whose_connection_broke_is_in_doubt_in_the_middle_of_a_life_too(influxd: Influxd) -> None:
+    before = [step for window in (0, 1, 2) for step in (("publish", window), ("work",), ("wait", 2.0))]
+    broken = [("publish", 1), ("break",), ("publish", 1), ("wait", 1.0), ("work",), ("wait", 1.0), ("work",)]
+    asyncio.run(check(influxd, [*before, *broken], 1))
+
+
+async def check(server: Influxd, steps: list[tuple[Any, ...]], batch: int) -> None:
     server.ask(
         "POST",
         f"/api/v2/delete?org={server.place.org}&bucket={server.place.bucket}",
@@ -119,7 +125,7 @@ async def check(server: Influxd, steps: list[tuple[Any, ...]]) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         async with StandIn(server).serving() as stand_in:
-            run = Run(stand_in, Path(folder))
+            run = Run(stand_in, Path(folder), batch)
             run.history.start()
             try:
                 await run.driver.start()

@@ -9,7 +9,7 @@ import pytest
 from heartbeat.app import station
 from heartbeat.engine.log import TP, Append, UnitWrite
 from heartbeat.errors import InfluxError
-from heartbeat.services import Room
+from heartbeat.room import Room
 from heartbeat.settings import Settings, load
 from heartbeat.station import Station
 
@@ -46,7 +46,7 @@ async def test_the_log_waits_for_influxdb_only_while_it_is_configured_and_feeds_
     await log.write(UnitWrite([Append("pulse", 0, b"k", b"v")] * 5))
     assert engine.agents["influx"].lag() == engine.agents["history-windows"].lag() == 5
     del engine.agents["history-windows"].pipelines[0]
-    assert Room(parts, log, engine).lag() == 0
+    assert Room(parts.settings, parts.board, log, engine).lag() == 0
     assert GROUP in log.groups("pulse")
     log.close()
     await parts.close()

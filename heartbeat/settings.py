@@ -112,6 +112,10 @@ class Settings(BaseSettings):
     history_days: int = Field(
         400, ge=1, le=_CENTURY_DAYS, description="how long windows and posts' scores are kept for charts"
     )
+    history_days_by_size: Mapping[int, int] = Field(
+        {10: 2, 60: 14},
+        description="days that small windows are kept, by size in seconds; larger ones tell of what is older",
+    )
     corrections_days: int = Field(
         400, ge=1, le=_CENTURY_DAYS, description="how long corrections are kept, with their posts' texts"
     )
@@ -207,6 +211,16 @@ class Settings(BaseSettings):
                 "has to have 16 to 1000 letters, digits and signs without spaces; `openssl rand -hex 24` makes one"
             )
         return token
+
+    @field_validator("history_days_by_size")
+    @classmethod
+    def _days_by_size(cls, days: Mapping[int, int]) -> Mapping[int, int]:
+        ordered = [days[size] for size in sorted(days)]
+        if any(size < 1 for size in days) or any(not 1 <= each <= _CENTURY_DAYS for each in ordered):
+            raise ValueError(f"sizes are in seconds, from 1; days from 1 to {_CENTURY_DAYS}")
+        if ordered != sorted(ordered):
+            raise ValueError("a larger size has to be kept at least as long as a smaller one")
+        return days
 
     @field_validator("broker")
     @classmethod

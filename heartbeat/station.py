@@ -79,6 +79,7 @@ class Station:
             clock=self.clock,
             content_hours=settings.content_hours,
             history_days=settings.history_days,
+            days_by_size=settings.history_days_by_size,
             durable=settings.durable,
         )
         corrections = CorrectionsAgent(lambda: self.corrections, settings.corrections_days)

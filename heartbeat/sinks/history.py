@@ -45,6 +45,8 @@ class History:
         clock: tells when something is stored.
         content_hours: how long posts' texts are kept, at most.
         history_days: how long windows and scores are kept, at least.
+        days_by_size: for how many days small windows are kept, by size in seconds; a size that is not named is kept as
+            the next larger one that is.
         durable: wait for the disk at every commit.
     """
 
@@ -55,11 +57,13 @@ class History:
         clock: Clock,
         content_hours: float = 24.0,
         history_days: int = 400,
+        days_by_size: Mapping[int, int] | None = None,
         durable: bool = False,
     ) -> None:
         self.path = path
         self._clock, self._durable = clock, durable
         self._content_ms, self._history_ms = int(content_hours * HOUR_MS), history_days * DAY_MS
+        self._days_by_size = dict(days_by_size or {})
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._held: _Job | None = None
         self._thread: threading.Thread | None = None
@@ -194,7 +198,7 @@ class History:
         try:
             connection = history_file.open_for_writing(self.path, durable=self._durable)
             try:
-                tables = Tables(connection, self._clock, self._content_ms, self._history_ms)
+                tables = Tables(connection, self._clock, self._content_ms, self._history_ms, self._days_by_size)
             except sqlite3.Error as error:
                 connection.close()
                 raise history_file.unopened(error, self.path) from error

@@ -1,4 +1,4 @@
-"""The history's file: its schema, how it is opened, and what its errors mean."""
+"""The history's file: how it is opened, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from heartbeat.errors import HeartbeatError, HistoryError, Retry
+from heartbeat.sinks import history_schema
 from heartbeat.sinks.history_creation import create, tighten
 
 NAME: Final = "history.db"
@@ -15,90 +16,6 @@ NAME: Final = "history.db"
 APPLICATION_ID: Final = 0x48426869
 """Stands in the header of every file of ours, so that another SQLite file is not taken for one."""
 
-STEPS: Final[tuple[str, ...]] = (
-    """
-    -- Every task, source, feed, language, label, model and reason once; rows name them by number. Never removed.
-    CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-
-    -- The first offset of each partition that is not in this file yet.
-    CREATE TABLE offsets (
-        topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (topic, partition)
-    ) WITHOUT ROWID;
-
-    -- A small row a window, so that a chart of a month reads some fifty pages in one stretch. Sums are in 10⁻⁶.
-    CREATE TABLE windows (
-        task INTEGER NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,
-        revision INTEGER NOT NULL, final INTEGER NOT NULL, stored_ms INTEGER NOT NULL,
-        scored INTEGER NOT NULL, unscored INTEGER NOT NULL,
-        positive INTEGER NOT NULL, neutral INTEGER NOT NULL, negative INTEGER NOT NULL, mixed INTEGER NOT NULL,
-        pos_e6 INTEGER NOT NULL, neu_e6 INTEGER NOT NULL, neg_e6 INTEGER NOT NULL,
-        PRIMARY KEY (task, size_s, start_ms)
-    ) WITHOUT ROWID;
-
-    -- The same windows by language and by source: JSON objects of the nine figures under each key.
-    CREATE TABLE parts (
-        task INTEGER NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,
-        lang TEXT NOT NULL, source TEXT NOT NULL,
-        PRIMARY KEY (task, size_s, start_ms)
-    ) WITHOUT ROWID;
-    CREATE TRIGGER window_gone AFTER DELETE ON windows BEGIN
-        DELETE FROM parts WHERE task = OLD.task AND size_s = OLD.size_s AND start_ms = OLD.start_ms;
-    END;
-
-    -- Keyed by time, not by id alone: a retraction carries the time of what it takes back, so nothing else is needed to
-    -- find it; and a tree ordered by ids would cost a random page for each post. Scores are in 10⁻⁶, as in windows.
-    CREATE TABLE posts (
-        task INTEGER NOT NULL, time_ms INTEGER NOT NULL, source INTEGER NOT NULL, id TEXT NOT NULL,
-        rev INTEGER NOT NULL, feed INTEGER NOT NULL, lang INTEGER NOT NULL, lang_confidence_e6 INTEGER NOT NULL,
-        label INTEGER, pos_e6 INTEGER, neu_e6 INTEGER, neg_e6 INTEGER, model INTEGER, unscored_reason INTEGER,
-        late INTEGER NOT NULL, stored_ms INTEGER NOT NULL,
-        chunk INTEGER, at INTEGER, length INTEGER,
-        PRIMARY KEY (task, time_ms, source, id)
-    ) WITHOUT ROWID;
-
-    -- Posts whose addition came after their windows were sealed. Both topics are read on their own, so a mark may come
-    -- before its post; and it tells whether a retraction has anything to take back.
-    CREATE TABLE late (
-        task INTEGER NOT NULL, time_ms INTEGER NOT NULL, source INTEGER NOT NULL, id TEXT NOT NULL,
-        rev INTEGER NOT NULL, stored_ms INTEGER NOT NULL,
-        PRIMARY KEY (task, time_ms, source, id, rev)
-    ) WITHOUT ROWID;
-
-    -- Posts' texts, many to a chunk (see history_texts). Numbers are never used again.
-    CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, kept_ms INTEGER NOT NULL, body BLOB NOT NULL);
-    CREATE INDEX chunks_by_age ON chunks (kept_ms);
-
-    -- Places of texts that nobody refers to any more, until the end of the transaction overwrites them.
-    CREATE TABLE erasures (chunk INTEGER NOT NULL, at INTEGER NOT NULL, length INTEGER NOT NULL);
-    CREATE TRIGGER post_gone AFTER DELETE ON posts WHEN OLD.chunk IS NOT NULL BEGIN
-        INSERT INTO erasures VALUES (OLD.chunk, OLD.at, OLD.length);
-    END;
-    CREATE TRIGGER post_replaced AFTER UPDATE OF chunk, at, length ON posts WHEN OLD.chunk IS NOT NULL BEGIN
-        INSERT INTO erasures VALUES (OLD.chunk, OLD.at, OLD.length);
-    END;
-    """,
-    """
-    -- Tasks of replays that an earlier history held, and that could not be read again in full when this one was begun.
-    CREATE TABLE lost (task TEXT PRIMARY KEY) WITHOUT ROWID;
-    """,
-    """
-    -- How many of a window's posts each model scored: a JSON object of counts. Of earlier windows nothing is known.
-    ALTER TABLE parts ADD COLUMN model TEXT NOT NULL DEFAULT '{}';
-    """,
-    """
-    -- Windows whose last posts were taken back after they were sealed. Others may have copies of them, and have to be
-    -- able to tell a window that became empty from one that was never here.
-    CREATE TABLE emptied (
-        task INTEGER NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,
-        revision INTEGER NOT NULL, stored_ms INTEGER NOT NULL,
-        PRIMARY KEY (task, size_s, start_ms)
-    ) WITHOUT ROWID;
-    """,
-)
-"""Step n brings a file of version n to version n + 1; a new file starts at 0. Steps are only ever added."""
-
-READABLE: Final = 1
-"""The oldest version whose tables can be read as those of the newest."""
 OLDEST_SQLITE: Final = (3, 38, 0)
 BUSY_MS: Final = 2_000
 
@@ -148,7 +65,7 @@ def open_for_writing(path: Path, *, durable: bool = False) -> sqlite3.Connection
         raise unopened(error, path) from error
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        version = _version(connection, path, newest=len(STEPS))
+        version = _version(connection, path, newest=len(history_schema.STEPS))
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA secure_delete = ON").fetchall()
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -156,8 +73,8 @@ def open_for_writing(path: Path, *, durable: bool = False) -> sqlite3.Connection
         connection.execute("PRAGMA cache_size = -32768")
         connection.execute("PRAGMA wal_autocheckpoint = 4000").fetchall()
         connection.execute(f"PRAGMA journal_size_limit = {32 * 2**20}").fetchall()
-        for step in range(version, len(STEPS)):
-            _migrate(connection, STEPS[step], step + 1)
+        for step in range(version, len(history_schema.STEPS)):
+            _migrate(connection, history_schema.STEPS[step], step + 1)
         # an earlier life may have erased texts without having cut them out of the WAL
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.Error as error:
@@ -173,7 +90,7 @@ def _fill(connection: sqlite3.Connection) -> None:
     """Make the tables of a new file."""
     connection.execute("PRAGMA page_size = 4096")  # these two can be set only while nothing is there
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    for step, sql in enumerate(STEPS):
+    for step, sql in enumerate(history_schema.STEPS):
         _migrate(connection, sql, step + 1)
 
 
@@ -210,7 +127,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             raise unopened(error, path) from error
         try:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            if _version(connection, path, newest=len(STEPS)) < READABLE:
+            if _version(connection, path, newest=len(history_schema.STEPS)) < history_schema.READABLE:
                 raise HistoryError(older(path))
             return connection
         except sqlite3.Error as error:

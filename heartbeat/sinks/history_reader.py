@@ -9,7 +9,6 @@ any thread.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -17,22 +16,19 @@ from typing import Any, Final
 
 import orjson
 
+from heartbeat.clock import Clock, SystemClock
 from heartbeat.records import Figures, Pulse
 from heartbeat.sinks.history_insights import Around
 from heartbeat.sinks.history_post_pages import PostPages
+from heartbeat.sinks.history_rollup import DAY_S, measured_sizes
 from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary, WindowRow, window_row
 from heartbeat.sinks.history_snapshot import Snapshots
 from heartbeat.sinks.history_statements import distinct, read_page
+from heartbeat.sinks.history_timeline import OVERALL, Timeline, sizes_of
 
 PAGE_ROWS: Final = 4_000
 EARLIEST_MS: Final = -(2**63)
 LATEST_MS: Final = 2**63 - 1
-
-COUNTS_MODELS: Final = 3
-"""The version of the file since which windows know the models that scored their posts."""
-_OVERALL: Final = (
-    "start_ms, revision, final, scored, unscored, positive, neutral, negative, mixed, pos_e6, neu_e6, neg_e6"
-)
 
 
 class HistoryReader:
@@ -41,13 +37,14 @@ class HistoryReader:
     Args:
         path: the file.
         page_rows: rows of one snapshot.
+        clock: tells which hours and days are over; None: the machine's.
 
     Raises:
         HistoryError: there is none, it cannot be read, or it is of another version. Any method may raise it, too.
     """
 
-    def __init__(self, path: Path, *, page_rows: int = PAGE_ROWS) -> None:
-        self._page_rows = page_rows
+    def __init__(self, path: Path, *, page_rows: int = PAGE_ROWS, clock: Clock | None = None) -> None:
+        self._page_rows, self._clock = page_rows, clock or SystemClock()
         self._snapshots = Snapshots(path)
 
     def __enter__(self) -> HistoryReader:
@@ -69,33 +66,36 @@ class HistoryReader:
             return sorted(self._snapshots.name(task) for task in numbers)
 
     def sizes(self, task: str | None = None) -> list[int]:
-        """The sizes of stored windows in seconds, of one task or of all."""
+        """The sizes in seconds in which there are windows, of one task or of all; hours and days among them."""
         with self._snapshots.one() as connection:
             if task is not None:
-                return _sizes(connection, self._snapshots.number(task))
-            return sorted({size_s for _, size_s in distinct(connection, "windows", "task", "size_s")})
+                return sizes_of(connection, self._snapshots.number(task))
+            tasks = list(distinct(connection, "windows", "task"))
+            return sorted({size_s for (number,) in tasks for size_s in sizes_of(connection, number)})
 
     def summary(self, task: str) -> Summary | None:
-        """What there is of a task; None if it has no windows. Posts are counted by the largest windows."""
+        """What there is of a task; None if it has no windows."""
         with self._snapshots.one() as connection:
             number = self._snapshots.number(task)
-            sizes = _sizes(connection, number)
-            if not sizes:
-                return None
             spans = [
                 connection.execute(
                     "SELECT min(start_ms), max(start_ms) + 1000 * ?2 FROM windows WHERE task = ?1 AND size_s = ?2",
                     (number, size_s),
                 ).fetchall()[0]
-                for size_s in sizes
+                for size_s in measured_sizes(connection, number)
             ]
-            total, unscored = connection.execute(
-                "SELECT total(scored + unscored), total(unscored) FROM windows WHERE task = ? AND size_s = ?",
-                (number, sizes[-1]),
-            ).fetchall()[0]
             late = connection.execute("SELECT count(*) FROM late WHERE task = ?", (number,)).fetchall()[0][0]
-        from_ms, to_ms = min(first for first, _ in spans), max(last for _, last in spans)
-        return Summary(task, from_ms, to_ms, int(total), int(unscored), late)
+        if not spans:
+            return None
+        days = [row.figures for row in self.figures(task, DAY_S)]
+        return Summary(
+            task,
+            min(first for first, _ in spans),
+            max(last for _, last in spans),
+            sum(day.scored + day.unscored for day in days),
+            sum(day.unscored for day in days),
+            late,
+        )
 
     def windows(
         self,
@@ -110,29 +110,33 @@ class HistoryReader:
 
         Args:
             task: one task; None: all.
-            size_s: one size; None: all.
+            size_s: one size, and larger ones where it is not kept any more; None: all, each as far as it is kept.
             from_ms: ms since the epoch; None: from the first one.
             to_ms: ms since the epoch; None: to the last one.
             by: a row a window, or one for each of its languages or sources.
         """
         for name in self.tasks() if task is None else [task]:
             for size in self.sizes(name) if size_s is None else [size_s]:
-                for row in self.figures(name, size, from_ms=from_ms, to_ms=to_ms, by=by):
-                    yield window_row(name, size, by, row)
+                for row in self.figures(name, size, from_ms=from_ms, to_ms=to_ms, by=by, fill=size_s is not None):
+                    yield window_row(name, by, row)
 
     def figures(
-        self, task: str, size_s: int, *, from_ms: int | None = None, to_ms: int | None = None, by: By = "all"
+        self,
+        task: str,
+        size_s: int,
+        *,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        by: By = "all",
+        fill: bool = True,
     ) -> Iterator[FiguresRow]:
-        """As `windows`, for one task and size, with sums instead of means."""
-        columns, table = _OVERALL, "windows"
-        if by != "all":
-            columns, table = f"start_ms, revision, final, {by}", "windows JOIN parts USING (task, size_s, start_ms)"
-        for at_ms, revision, final, *figures in self._pages(columns, table, task, size_s, from_ms, to_ms):
-            parts: list[tuple[str, Any]] = [("all", figures)]
-            if by != "all":
-                parts = sorted(orjson.loads(figures[0]).items())
-            for key, part in parts:
-                yield FiguresRow(at_ms, key, Figures._make(part), revision, bool(final))
+        """As `windows`, for one task and size, with sums instead of means.
+
+        Where windows of this size are not kept any more there are larger ones instead, unless `fill` is False.
+        """
+        timeline = Timeline(self._snapshots, task, by, self._page_rows, self._clock)
+        first_ms, last_ms = EARLIEST_MS if from_ms is None else from_ms, LATEST_MS if to_ms is None else to_ms
+        yield from timeline.rows(size_s, first_ms, last_ms, fill=fill)
 
     def _pages(
         self, columns: str, table: str, task: str, size_s: int, from_ms: int | None, to_ms: int | None
@@ -167,12 +171,11 @@ class HistoryReader:
     def pulses(
         self, task: str, size_s: int, *, from_ms: int | None = None, to_ms: int | None = None
     ) -> Iterator[Pulse]:
-        """Windows of one task and size that start in [from_ms, to_ms) as they were published, by start.
+        """Windows of one task and size that start in [from_ms, to_ms) as they were published, as far as they are kept.
 
         What stood beside their figures, the task's late posts so far, is not kept: it says 0.
         """
-        self._snapshots.needs(COUNTS_MODELS)
-        columns, table = f"{_OVERALL}, lang, source, model", "windows JOIN parts USING (task, size_s, start_ms)"
+        columns, table = f"{OVERALL}, lang, source, model", "windows JOIN parts USING (task, size_s, start_ms)"
         for start_ms, revision, final, *figures, lang, source, model in self._pages(
             columns, table, task, size_s, from_ms, to_ms
         ):
@@ -219,14 +222,3 @@ class HistoryReader:
 
 def _figures_of(parts: str) -> dict[str, Figures]:
     return {key: Figures._make(figures) for key, figures in orjson.loads(parts).items()}
-
-
-def _sizes(connection: sqlite3.Connection, task: int | None) -> list[int]:
-    sizes: list[int] = []
-    found = [(0,)] if task is not None else []
-    while found:
-        found = connection.execute(
-            "SELECT size_s FROM windows WHERE task = ? AND size_s > ? ORDER BY size_s LIMIT 1", (task, found[0][0])
-        ).fetchall()
-        sizes += [size_s for (size_s,) in found]
-    return sizes

@@ -64,13 +64,14 @@ class PostRow(NamedTuple):
 
 
 class FiguresRow(NamedTuple):
-    """The sums behind a `WindowRow`, for one task and size: what can be added up with others."""
+    """The sums behind a `WindowRow` of one task: what can be added up with others."""
 
     start_ms: int
     key: str
     figures: Figures
     revision: int
     final: bool
+    size_s: int
 
 
 class Summary(NamedTuple):
@@ -84,9 +85,10 @@ class Summary(NamedTuple):
     late: int
 
 
-def window_row(task: str, size_s: int, by: By, row: FiguresRow) -> WindowRow:
+def window_row(task: str, by: By, row: FiguresRow) -> WindowRow:
     """Sums as means."""
-    start_ms, key, (scored, unscored, positive, neutral, negative, mixed, pos_e6, neu_e6, neg_e6), revision, final = row
+    start_ms, key, figures, revision, final, size_s = row
+    scored, unscored, positive, neutral, negative, mixed, pos_e6, neu_e6, neg_e6 = figures
     sums = scored * MILLION
     return WindowRow(
         task,

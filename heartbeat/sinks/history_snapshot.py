@@ -33,16 +33,6 @@ class Snapshots:
         with self._lock:
             self._connection.close()
 
-    def needs(self, version: int) -> None:
-        """Make sure that the file is of this version at least.
-
-        Raises:
-            HistoryError: it is older.
-        """
-        with self.one() as connection:
-            if connection.execute("PRAGMA user_version").fetchone()[0] < version:
-                raise HistoryError(history_file.older(self._path))
-
     @contextmanager
     def one(self) -> Iterator[sqlite3.Connection]:
         """The connection for this thread alone; each statement sees a moment of its own.

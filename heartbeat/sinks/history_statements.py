@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -66,6 +67,19 @@ def distinct(connection: sqlite3.Connection, table: str, *columns: str) -> Itera
         found = connection.execute(
             f"SELECT {names} FROM {table} WHERE ({names}) > ({after}) ORDER BY {names} LIMIT 1", found[0]
         ).fetchall()
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 @lru_cache(maxsize=256)

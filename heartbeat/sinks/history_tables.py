@@ -10,9 +10,11 @@ from heartbeat.clock import Clock
 from heartbeat.errors import Retry
 from heartbeat.sinks.history_names import Names
 from heartbeat.sinks.history_posts import Posts
-from heartbeat.sinks.history_statements import write_rows
+from heartbeat.sinks.history_rollup import Rollup
+from heartbeat.sinks.history_statements import transaction, write_rows
 from heartbeat.sinks.history_texts import Texts
-from heartbeat.sinks.history_upkeep import Upkeep, transaction
+from heartbeat.sinks.history_thinning import Thinning
+from heartbeat.sinks.history_upkeep import Upkeep
 from heartbeat.sinks.history_windows import Windows
 
 Offset: TypeAlias = int
@@ -28,15 +30,24 @@ class Tables:
         clock: tells when something is stored.
         content_ms: how long texts are kept.
         history_ms: how long everything else is kept.
+        days_by_size: for how many days small windows are kept (see `Thinning`).
     """
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock, content_ms: int, history_ms: int) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        clock: Clock,
+        content_ms: int,
+        history_ms: int,
+        days_by_size: Mapping[int, int],
+    ) -> None:
         self.connection, self.clock = connection, clock
         self.names = Names(connection)
         self.texts = Texts(connection, content_ms)
         self.posts = Posts(connection, self.names, self.texts)
-        self.windows = Windows(connection, self.names)
-        self.upkeep = Upkeep(connection, self.texts, history_ms)
+        rollup = Rollup(connection)
+        self.windows = Windows(connection, self.names, rollup)
+        self.upkeep = Upkeep(connection, self.texts, rollup, Thinning(connection, days_by_size), history_ms)
         self.read_offsets()
 
     def read_offsets(self) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import chain
 from typing import Final
 
 from heartbeat.sinks.history_file import BUSY_MS
-from heartbeat.sinks.history_statements import distinct
+from heartbeat.sinks.history_rollup import Rollup
+from heartbeat.sinks.history_statements import distinct, transaction
 from heartbeat.sinks.history_texts import Texts
+from heartbeat.sinks.history_thinning import Thinning
 
 CHUNKS_A_STEP: Final = 16
 ROWS_A_STEP: Final = 2_000
@@ -24,34 +26,27 @@ _SWEPT: Final = (
     ("late", ("task",), ("time_ms", "source", "id", "rev")),
     ("windows", ("task", "size_s"), ("start_ms",)),
     ("emptied", ("task", "size_s"), ("start_ms",)),
+    ("rolled", ("task", "size_s"), ("start_ms",)),
 )
 
 
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
 class Upkeep:
-    """Erases texts whose time is over, sweeps out old rows, gives pages back and cuts the WAL.
+    """Erases texts whose time is over, adds days up, sweeps out old rows, gives pages back and cuts the WAL.
 
     Args:
         connection: the writing thread's.
         texts: its chunks.
+        rollup: its hours and days.
+        thinning: what removes small windows before that.
         history_ms: how long windows and scores are kept: from when they were stored, never from event time (a file's
             posts may be ten years old), and never shorter than event time says.
     """
 
-    def __init__(self, connection: sqlite3.Connection, texts: Texts, history_ms: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, texts: Texts, rollup: Rollup, thinning: Thinning, history_ms: int
+    ) -> None:
         self._connection, self._texts, self._history_ms = connection, texts, history_ms
+        self._rollup, self._thinning = rollup, thinning
         self._sweep: Iterator[None] = iter(())
         self._swept_ms: int | None = None
         self._truncated_ms: int | None = None
@@ -62,12 +57,21 @@ class Upkeep:
         """Do a little of what is due; gives whether there is more."""
         if self._expire(now_ms):
             return True
+        rolled = self._roll(now_ms)
         if self._swept_ms is None or abs(now_ms - self._swept_ms) >= SWEEP_EVERY_MS:
             self._swept_ms = now_ms
-            self._sweep = self._sweeping(now_ms - self._history_ms)
+            self._sweep = chain(self._sweeping(now_ms - self._history_ms), self._thinning.steps(now_ms))
         if next(self._sweep, self) is not self:
             return True
-        return self._vacuum() or self._truncate(now_ms)
+        return rolled or self._vacuum() or self._truncate(now_ms)
+
+    def _roll(self, now_ms: int) -> bool:
+        """Add a day up in which nothing has changed for a while; gives whether there was one."""
+        due = self._rollup.due(now_ms)
+        if due is not None:
+            with transaction(self._connection):
+                self._rollup.roll(*due, now_ms)
+        return due is not None
 
     def _expire(self, now_ms: int) -> bool:
         connection = self._connection

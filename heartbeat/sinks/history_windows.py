@@ -8,13 +8,14 @@ in its partition stands; after a window is sealed no more come, and history alon
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import orjson
 
 from heartbeat.records import Figures, Late, Pulse
 from heartbeat.sinks.history_names import Names
+from heartbeat.sinks.history_rollup import Parts, Rollup
 from heartbeat.sinks.history_rows import millionths
 from heartbeat.sinks.history_statements import distinct, read_rows, write_rows
 
@@ -22,7 +23,6 @@ WindowKey: TypeAlias = tuple[int, int, int]
 """(task, size_s, start_ms), the task as the number of its name."""
 LateKey: TypeAlias = tuple[int, int, int, str, int]
 """(task, time_ms, source, id, rev), task and source as numbers of names."""
-Parts: TypeAlias = dict[str, tuple[int, ...]]
 
 _NOTHING: Final = tuple(Figures())
 _WRITE: Final = "INSERT OR REPLACE INTO windows VALUES ?"
@@ -102,8 +102,8 @@ def figures_of(post: Late) -> tuple[int, ...]:
 class Windows:
     """The tables of windows and of what came late, as the writing thread sees them."""
 
-    def __init__(self, connection: sqlite3.Connection, names: Names) -> None:
-        self._connection, self._names = connection, names
+    def __init__(self, connection: sqlite3.Connection, names: Names, rollup: Rollup) -> None:
+        self._connection, self._names, self._rollup = connection, names, rollup
         self._sizes: dict[int, set[int]] = {}
         """Sizes of stored windows by task; a size too many does no harm."""
         for table in ("windows", "emptied"):
@@ -201,7 +201,7 @@ class Windows:
         }
         return windows, marks
 
-    def _write(self, windows: Mapping[WindowKey, _Window], changed: Iterable[WindowKey], now_ms: int) -> None:
+    def _write(self, windows: Mapping[WindowKey, _Window], changed: Collection[WindowKey], now_ms: int) -> None:
         rows: list[tuple[int, ...]] = []
         parts: list[tuple[int | str, ...]] = []
         empty: list[WindowKey] = []
@@ -219,6 +219,7 @@ class Windows:
         write_rows(self._connection, _WRITE_PARTS, parts)
         write_rows(self._connection, _REMOVE, empty)
         write_rows(self._connection, _EMPTIED, revisions)
+        self._rollup.mark(changed, now_ms)
 
 
 def _parts(parts: Mapping[str, list[int]]) -> Parts:

@@ -10,6 +10,7 @@ from aiohttp import web
 from heartbeat.corrections.rows import Correction
 from heartbeat.errors import CorrectionsUnusable
 from heartbeat.records import Pulse
+from heartbeat.sinks.history_rollup import DAY_S, HOUR_S, day_of
 from heartbeat.tasks import Task
 from heartbeat.web import shapes
 from heartbeat.web.params import Params
@@ -20,6 +21,11 @@ logger = logging.getLogger(__name__)
 
 WINDOWS_DEFAULT: Final = 120
 WINDOWS_MOST: Final = 10_000
+AUTO: Final = "auto"
+"""As a size: the smallest that makes no more points than a chart can show, and is kept throughout the range."""
+POINTS_DEFAULT: Final = 3_000
+POINTS_CUT: Final = 750
+"""The same by language or source, where a window has a row for each of them."""
 POSTS_DEFAULT: Final = 50
 POSTS_MOST: Final = 1_000
 
@@ -42,22 +48,30 @@ class Api:
 
     async def windows(self, request: web.Request) -> web.Response:
         """Windows of one task and size that begin in [from, to), oldest first."""
-        params = Params(request, ("task", "size", "from", "to", "by"))
+        params = Params(request, ("task", "size", "points", "from", "to", "by"))
         name = await self._task(params)
-        sizes = self._sources.settings.window_sizes_s
-        size_s = int(params.choice("size", [str(size) for size in self._preferred(sizes)]))
+        sizes = self._sizes()
+        size = params.choice("size", [*(str(size) for size in self._preferred(sizes)), AUTO])
+        size_s = sizes[0] if size == AUTO else int(size)
         by: By = params.choice("by", ("all", "lang", "source"))  # type: ignore[assignment]
+        points = params.whole("points", POINTS_DEFAULT if by == "all" else POINTS_CUT, 1, WINDOWS_MOST)
         from_ms, to_ms = params.time_ms("from"), params.time_ms("to")
-        if to_ms is None:
+        span = None
+        if to_ms is None or (from_ms is None and size == AUTO):
             span = (await self._known())[1].get(name)
+        if to_ms is None:
             ends = [window.start_ms + 1000 * size_s for window in self._sources.open_windows(name, size_s)]
             to_ms = max([*ends, *([span.last_ms] if span else [])], default=self._sources.clock.now_ms())
             if from_ms is not None:
                 to_ms = max(to_ms, from_ms)
         if from_ms is None:
             from_ms = to_ms - 1000 * size_s * WINDOWS_DEFAULT
+            if size == AUTO and span:
+                from_ms = min(span.first_ms, to_ms)
         if from_ms > to_ms:
             raise problem(web.HTTPBadRequest, "from is after to", "`from` is the earlier one; `to` itself is left out")
+        if size == AUTO:
+            size_s = next((each for each in sizes if to_ms - from_ms <= 1000 * each * points), sizes[-1])
         if to_ms - from_ms > 1000 * size_s * WINDOWS_MOST:
             count = -(-(to_ms - from_ms) // (1000 * size_s))
             raise problem(
@@ -66,6 +80,9 @@ class Api:
                 f"at most {WINDOWS_MOST} can be had at once: take a larger size or a shorter range",
             )
         rows = await self._rows(name, size_s, from_ms, to_ms, by)
+        while size == AUTO and (kept_s := max((row.size_s for row in rows), default=size_s)) > size_s:
+            size_s = kept_s  # smaller ones are not kept throughout
+            rows = await self._rows(name, size_s, from_ms, to_ms, by)
         return answer(
             {
                 "task": name,
@@ -73,21 +90,25 @@ class Api:
                 "by": by,
                 "from": shapes.rfc3339(from_ms),
                 "to": shapes.rfc3339(to_ms),
-                "windows": [shapes.window_row(name, size_s, by, row) for row in rows],
+                "windows": [shapes.window_row(name, by, row) for row in rows],
             }
         )
 
     async def _rows(self, name: str, size_s: int, from_ms: int, to_ms: int, by: By) -> list[WindowRow]:
         """History's rows; a window in the live table replaces what history has of it, unless that is newer.
 
-        The live table is read before and after history, so that a window that is sealed meanwhile is not missed.
+        The live table is read before and after history, so that a window that is sealed meanwhile is not missed. Days
+        of which history keeps larger windows alone are told by these alone.
         """
         live = self._live(name, size_s, from_ms, to_ms)
         kept: dict[int, list[WindowRow]] = {}
         for row in await self._sources.history.windows(name, size_s, from_ms, to_ms, by):
             kept.setdefault(row.start_ms, []).append(row)
         live |= self._live(name, size_s, from_ms, to_ms)
+        coarse = {day_of(start_ms) for start_ms, rows in kept.items() if rows[0].size_s > size_s}
         for start_ms, window in live.items():
+            if day_of(start_ms) in coarse:
+                continue
             stored = kept.get(start_ms)
             if stored is None or stored[0].revision <= window.revision:
                 kept[start_ms] = list(shapes.rows_of(window, by))
@@ -133,6 +154,12 @@ class Api:
             "known are: /api/tasks, /api/windows, /api/insights, /api/voice, /api/posts, /api/corrections, /api/feeds, "
             "/api/health",
         )
+
+    def _sizes(self) -> tuple[int, ...]:
+        """What can be asked for, ascending: the configured sizes, and hours and days, which history adds up."""
+        measured = self._sources.settings.window_sizes_s
+        hours = {HOUR_S} if any(HOUR_S % size == 0 for size in measured) else set()
+        return tuple(sorted({*measured, *hours, DAY_S}))
 
     def _now(self) -> str:
         return shapes.rfc3339(self._sources.clock.now_ms())

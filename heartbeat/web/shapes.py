@@ -41,12 +41,12 @@ def figures(row: Figures) -> dict[str, Any]:
     }
 
 
-def window_row(task: str, size_s: int, by: By, row: WindowRow) -> dict[str, Any]:
+def window_row(task: str, by: By, row: WindowRow) -> dict[str, Any]:
     """A row of `/api/windows`: the columns of `heartbeat export windows`."""
     return {
         "task": task,
         "window_start": rfc3339(row.start_ms),
-        "window_seconds": size_s,
+        "window_seconds": row.size_s,
         "by": by,
         "key": row.key,
         **figures(row.figures),
@@ -61,7 +61,7 @@ def rows_of(window: Pulse, by: By) -> Iterator[WindowRow]:
     if by != "all":
         parts = window.by_lang if by == "lang" else window.by_source
     for key, row in parts.items():
-        yield WindowRow(window.start_ms, key, row, window.revision, window.final)
+        yield WindowRow(window.start_ms, key, row, window.revision, window.final, window.size_s)
 
 
 def window_event(window: Pulse) -> dict[str, Any]:

@@ -21,13 +21,17 @@ LiveRecord: TypeAlias = Pulse | Scored | Late
 
 
 class WindowRow(NamedTuple):
-    """The figures of one window under one key: `all`, a language or a source. The window begins at `start_ms`."""
+    """The figures of one window under one key: `all`, a language or a source. The window begins at `start_ms`.
+
+    `size_s` is larger than what was asked for where windows of that size are not kept any more.
+    """
 
     start_ms: int
     key: str
     figures: Figures
     revision: int
     final: bool
+    size_s: int
 
 
 class PostRow(NamedTuple):
@@ -97,7 +101,10 @@ class HistorySource(Protocol):
         ...
 
     async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[WindowRow]:
-        """Rows of the windows that begin in [from_ms, to_ms). Windows without posts have none."""
+        """Rows of the windows that begin in [from_ms, to_ms). Windows without posts have none.
+
+        Every source knows the configured sizes, hours and days.
+        """
         ...
 
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:

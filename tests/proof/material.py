@@ -101,7 +101,7 @@ def rows_of(
     """The same for any deliveries; `late` are those that came too late for their windows, as (source, id)."""
     judged = asyncio.run(_judged({post.content: post.lang_hint for post in posts}, posts, model))
     stand = counted(posts, lambda _, post: judged[post.content, post.lang_hint])
-    held = windows([post for post in stand if (post.source, post.id) not in late], sizes_s)
+    held = windows([post for post in stand if (post.source, post.id) not in late], (*sizes_s, 3_600, 86_400))
     rows: dict[Row, Row] = {}
     for window, what in held.items():
         parts = {("all", "all"): what.overall}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +181,44 @@ class Model:
         ]
         return sorted(rows, key=lambda row: (row.task, row.time, row.source, row.id))
 
+    def rolled(self) -> list[Pulse]:
+        """Hours and days: what the largest windows add up to."""
+
+        def added(figures: Sequence[Figures]) -> Figures:
+            return Figures(*map(sum, zip(*figures, strict=True)))
+
+        def parts(several: Sequence[Mapping[str, Figures]]) -> dict[str, Figures]:
+            names = {name for each in several for name in each}
+            return {name: added([each[name] for each in several if name in each]) for name in names}
+
+        rows = []
+        sizes: dict[str, int] = {}
+        for window in self.windows.values():
+            sizes[window.task] = max(window.size_s, sizes.get(window.task, 0))
+        largest = [window for window in self.windows.values() if window.size_s == sizes[window.task]]
+        for size_s in (3_600, 86_400):
+            groups: dict[tuple[str, int], list[Pulse]] = {}
+            for window in largest:
+                groups.setdefault((window.task, window.start_ms - window.start_ms % (1000 * size_s)), []).append(window)
+            for (task, start_ms), inside in groups.items():
+                rows.append(
+                    Pulse(
+                        task,
+                        size_s,
+                        start_ms,
+                        sum(window.revision for window in inside),
+                        all(window.final for window in inside),
+                        0,
+                        added([window.overall for window in inside]),
+                        parts([window.by_lang for window in inside]),
+                        parts([window.by_source for window in inside]),
+                    )
+                )
+        return rows
+
     def window_rows(self) -> list[WindowRow]:
         rows = []
-        for window in self.windows.values():
+        for window in [*self.windows.values(), *self.rolled()]:
             by: Any
             for by, parts in (("all", {"all": window.overall}), ("lang", window.by_lang), ("source", window.by_source)):
                 for key, f in parts.items():

@@ -19,6 +19,7 @@ from heartbeat.sinks.history_rows import Summary
 from tests.sinks.model import SIZES, T0, Model, StillClock, all_pulses, all_windows, late, open_history, pulse, scored
 
 POSTS, WINDOWS = ("sentiment", 0), ("pulse", 0)
+OVER_MS = T0 + 2 * 86_400_000
 
 
 STEPS = st.lists(
@@ -96,11 +97,13 @@ def streams(steps: list[Any]) -> tuple[list[Scored], list[Pulse | Late]]:
     return sentiment, pulses
 
 
-async def write(folder: Path, random: Random, sentiment: list[Scored], pulses: list[Pulse | Late]) -> None:
+async def write(
+    folder: Path, random: Random, sentiment: list[Scored], pulses: list[Pulse | Late], *, add_up: bool
+) -> None:
     """Write both in batches of any size, in any interleaving, some of them again, the file opened anew in between."""
     done = [0, 0]
     all_records: list[list[Any]] = [sentiment, pulses]
-    history = open_history(folder)
+    history = open_history(folder, content_hours=1_000)
     try:
         while done[0] < len(sentiment) or done[1] < len(pulses):
             which = random.choice([at for at in (0, 1) if done[at] < len(all_records[at])])
@@ -114,19 +117,23 @@ async def write(folder: Path, random: Random, sentiment: list[Scored], pulses: l
             done[which] = max(end, done[which])
             if random.random() < 0.1:
                 history.close()
-                history = open_history(folder)
+                history = open_history(folder, content_hours=1_000)
+            if random.random() < 0.1:
+                await history.maintain(OVER_MS)  # adds a day up, which may change after that
+        while add_up and await history.maintain(OVER_MS):
+            pass
     finally:
         history.close()
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.large_base_example])
-@given(STEPS, st.randoms(use_true_random=False), st.integers(1, 4))
+@given(STEPS, st.randoms(use_true_random=False), st.integers(1, 4), st.booleans())
 def test_any_interleaving_and_repetition_gives_what_the_model_has(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[Any], random: Random, page_rows: int
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any], random: Random, page_rows: int, add_up: bool
 ) -> None:
     sentiment, pulses = streams(steps)
     folder = tmp_path_factory.mktemp("history")
-    asyncio.run(write(folder, random, sentiment, pulses))
+    asyncio.run(write(folder, random, sentiment, pulses, add_up=add_up))
     model = Model()
     for post in sentiment:
         model.sentiment(post)
@@ -158,10 +165,10 @@ async def test_a_late_retraction_subtracts_once_however_often_it_comes(tmp_path:
     history = open_history(tmp_path)
     await history.store_windows(WINDOWS, gone)
     with HistoryReader(history.path) as reader:
-        (row,) = reader.windows()
+        (row, *_) = reader.windows()
         assert (row.total, row.positive, row.pos_mean, row.revision) == (1, 1, 0.5, 2)
-        assert [row.key for row in reader.windows(by="lang")] == ["de"]
-        assert [row.key for row in reader.windows(by="source")] == ["reddit"]
+        assert [row.key for row in reader.windows(by="lang")] == ["de"] * 3  # the window, its hour, its day
+        assert [row.key for row in reader.windows(by="source")] == ["reddit"] * 3
     await history.store_windows(WINDOWS, [(2, late(two._replace(op="retract")))])
     with HistoryReader(history.path) as reader:
         assert list(reader.windows()) == []  # a window without posts is not stored
@@ -244,5 +251,5 @@ async def test_ranges_are_half_open_and_limits_hold_over_tasks(tmp_path: Path) -
         assert list(reader.posts(limit=0)) == []
         starts = [w.window_start - T0 for w in reader.windows("a", size_s=10, from_ms=T0 + 10_000, to_ms=T0 + 30_000)]
         assert starts == [10_000, 20_000]
-        assert reader.sizes("a") == [10] and reader.sizes("b") == []
+        assert reader.sizes("a") == [10, 3_600, 86_400] and reader.sizes("b") == []
         assert reader.summary("a") == Summary("a", T0, T0 + 50_000, 10, 0, 0) and reader.summary("b") is None

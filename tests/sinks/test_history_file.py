@@ -15,7 +15,7 @@ import pytest
 
 from heartbeat.errors import HistoryError, Retry
 from heartbeat.records import Late, Pulse
-from heartbeat.sinks import history_file
+from heartbeat.sinks import history_file, history_schema
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.topics import HOUR_MS
 from tests.sinks.model import T0, StillClock, late, open_history, pulse, scored
@@ -41,15 +41,15 @@ async def filled(folder: Path) -> Path:
 
 def test_steps_that_were_released_are_never_changed() -> None:
     """A file out there was made by exactly these: a change of the schema is one more step."""
-    digests = [hashlib.sha256(step.encode()).hexdigest()[:16] for step in history_file.STEPS]
-    assert digests == ["d217bca530b3bf8d", "98833644ee70e432", "83956d3d9bfc40b7", "5dc86978465ce76b"]
+    digests = [hashlib.sha256(step.encode()).hexdigest()[:16] for step in history_schema.STEPS]
+    assert digests == ["d217bca530b3bf8d", "98833644ee70e432", "83956d3d9bfc40b7", "28e7f5c224b160de", "5dc86978465ce76b"]
 
 
 async def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = await filled(tmp_path)
-    newest = len(history_file.STEPS) + 1
-    monkeypatch.setattr(history_file, "STEPS", (*history_file.STEPS, NEXT_STEP))
-    monkeypatch.setattr(history_file, "READABLE", newest)
+    newest = len(history_schema.STEPS) + 1
+    monkeypatch.setattr(history_schema, "STEPS", (*history_schema.STEPS, NEXT_STEP))
+    monkeypatch.setattr(history_schema, "READABLE", newest)
     with pytest.raises(HistoryError, match="older version: start the worker once"):
         HistoryReader(path)
     with closing(history_file.open_for_writing(path)) as connection:
@@ -60,38 +60,21 @@ async def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: 
     history.close()
     with HistoryReader(path) as reader:
         assert [row.id for row in reader.posts()] == ["0", "1", "2"]
-        assert [row.total for row in reader.windows()] == [2]
+        assert [row.total for row in reader.windows(size_s=10)] == [2]
 
 
 async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, released = await filled(tmp_path), history_file.STEPS
-    monkeypatch.setattr(history_file, "STEPS", (*released, NEXT_STEP + "; SELECT * FROM nowhere"))
+    path, released = await filled(tmp_path), history_schema.STEPS
+    monkeypatch.setattr(history_schema, "STEPS", (*released, NEXT_STEP + "; SELECT * FROM nowhere"))
     with pytest.raises(HistoryError, match="cannot be opened"):
         history_file.open_for_writing(path)
     assert history_file.schema_version(path) == len(released)
-    monkeypatch.setattr(history_file, "STEPS", released)
+    monkeypatch.setattr(history_schema, "STEPS", released)
     with HistoryReader(path) as reader:
         assert len(list(reader.posts())) == 3
-    monkeypatch.setattr(history_file, "STEPS", (*released, NEXT_STEP))
+    monkeypatch.setattr(history_schema, "STEPS", (*released, NEXT_STEP))
     history_file.open_for_writing(path).close()
     assert history_file.schema_version(path) == len(released) + 1
-
-
-async def test_a_file_of_the_first_version_is_read_as_it_is(tmp_path: Path) -> None:
-    path = await filled(tmp_path)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(
-            "ALTER TABLE parts DROP COLUMN model; DROP TABLE lost; DROP TABLE emptied; PRAGMA user_version = 1"
-        )
-    with HistoryReader(path) as reader:
-        assert len(list(reader.posts())) == 3
-        assert [row.total for row in reader.windows(by="lang")] == [3]
-        with pytest.raises(HistoryError, match="older version: start the worker once"):
-            list(reader.pulses("t", 10))
-    open_history(tmp_path).close()
-    assert history_file.schema_version(path) == len(history_file.STEPS)
-    with HistoryReader(path) as reader:
-        assert [(window.overall.scored, window.by_model) for window in reader.pulses("t", 10)] == [(3, {})]
 
 
 def test_an_empty_file_is_damaged_and_not_new(tmp_path: Path) -> None:
@@ -279,7 +262,7 @@ async def test_what_is_kept_counts_from_storing_never_from_event_time(tmp_path: 
             pass
         with HistoryReader(history.path) as reader, closing(sqlite3.connect(history.path)) as connection:
             marks = connection.execute("SELECT count(*) FROM late").fetchone()[0]
-            return [row.id for row in reader.posts()], len(list(reader.windows())), marks
+            return [row.id for row in reader.posts()], len(list(reader.windows(size_s=10))), marks
 
     assert await after(0) == (["old", "new", "future"], 3, 2)
     assert await after(9) == (["old", "new", "future"], 3, 2)

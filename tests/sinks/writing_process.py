@@ -15,6 +15,8 @@ from heartbeat.records import Late, Pulse, Scored
 from tests.sinks.model import T0, StillClock, late, open_history, pulse, scored
 
 BATCH = 37
+OVER_MS = T0 + 3 * 86_400_000
+"""When upkeep is done: days are over, and are added up again and again while they change."""
 
 
 def stream(seed: int, posts: int) -> tuple[list[Scored], list[Pulse | Late]]:
@@ -50,7 +52,7 @@ async def main(folder: Path, seed: int, posts: int) -> None:
     """Write what is not committed, both topics side by side, in small batches."""
     chance = random.Random()
     sentiment, pulses = stream(seed, posts)
-    history = open_history(folder, StillClock())
+    history = open_history(folder, StillClock(), content_hours=1_000)
     committed = folder / "committed"
     done = [int(text) for text in committed.read_text().split()] if committed.exists() else [0, 0]
     print("ready", flush=True)
@@ -70,9 +72,11 @@ async def main(folder: Path, seed: int, posts: int) -> None:
                 part.write_text(f"{done[0]} {done[1]}")
                 part.replace(committed)
             if chance.random() < 0.2:
-                await history.maintain(T0)
+                await history.maintain(OVER_MS)
 
     await asyncio.gather(write(0), write(1))
+    while await history.maintain(OVER_MS):
+        pass
     history.close()
 
 

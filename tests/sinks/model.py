@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from heartbeat.clock import Clock
 from heartbeat.records import Figures, Late, Pulse, Scored
 from heartbeat.sinks.history import History
 from heartbeat.sinks.history_reader import HistoryReader
@@ -260,7 +261,7 @@ def all_windows(reader: HistoryReader) -> list[WindowRow]:
     return sorted(rows, key=lambda row: (row.task, row.window_seconds, row.window_start, row.by, row.key))
 
 
-def open_history(folder: Path, clock: StillClock | None = None, **options: Any) -> History:
+def open_history(folder: Path, clock: Clock | None = None, **options: Any) -> History:
     history = History(folder / "history.db", clock=clock or StillClock(), **options)
     history.start()
     return history

@@ -15,6 +15,7 @@ from heartbeat.settings import Settings
 from heartbeat.testing.clock import FakeClock
 from heartbeat.web.params import EARLIEST_MS, LATEST_MS
 from heartbeat.web.shapes import rfc3339
+from heartbeat.web.sources import By, WindowRow
 from tests.web.serving import Serving
 from tests.web.world import World, some_tasks
 
@@ -241,3 +242,59 @@ def test_times_are_rfc_3339_and_say_the_very_millisecond(moment_ms: int) -> None
     assert len(text) == 24 and text.endswith("Z")
     parsed = datetime.fromisoformat(text)
     assert (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // (datetime.resolution * 1000) == moment_ms
+
+
+async def test_a_chart_has_as_many_points_as_it_can_show() -> None:
+    """`size=auto` takes the smallest size that fits, and one that is kept throughout the range."""
+    world = new_world()
+    begin = NOW_MS - NOW_MS % 86_400_000
+    for hour in range(48):
+        world.say("aurora", begin + hour * 3_600_000, lang="en")
+    world.close("aurora", begin + 4 * 86_400_000)
+    world.publish()
+    asked: list[int] = []
+    real = world.history.windows
+    kept_s = 10
+
+    async def windows(task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> list[WindowRow]:
+        asked.append(size_s)
+        rows = await real(task, max(size_s, kept_s), from_ms, to_ms, by)
+        return list(rows)
+
+    world.history.windows = windows  # type: ignore[method-assign]
+    async with Serving(world) as served:
+
+        async def chart(more: str, days: float) -> int:
+            url = f"/api/windows?task=aurora&size=auto&from={begin}&to={begin + round(days * 86_400_000)}{more}"
+            told = await served.get(url)
+            assert {row["window_seconds"] for row in told["windows"]} <= {told["size"]}
+            return int(told["size"])
+
+        assert [await chart("", days) for days in (0.1, 0.34, 1, 30, 32, 130, 3_000)] == [
+            10, 10, 60, 900, 3_600, 86_400, 86_400
+        ]  # fmt: skip
+        assert [await chart("&by=lang", days) for days in (0.08, 0.5, 7, 30)] == [10, 60, 900, 3_600]
+        assert await chart("&points=24", 1) == 3_600
+        kept_s = 60  # of this range there are no windows of 10 s any more
+        assert await chart("", 0.1) == 60 and asked[-2:] == [10, 60]
+        told = await served.get(f"/api/windows?task=aurora&size=10&from={begin}&to={begin + 3_600_000}")
+        assert [(row["window_seconds"], row["total"]) for row in told["windows"]] == [(60, 1)]  # and it says so
+        told = await served.get("/api/windows?task=aurora&size=auto")
+        assert sum(row["total"] for row in told["windows"]) == 48  # from the first window to the last
+        failed = await served.get("/api/windows?task=aurora&size=auto&from=0&to=2000000000000&points=0", status=400)
+        assert failed["error"]["reason"] == "points=0 is out of range"
+
+
+async def test_live_windows_are_not_laid_over_days_that_larger_ones_tell_of() -> None:
+    world = new_world()
+    world.say("aurora", NOW_MS)
+    world.publish()
+    kept = await world.history.windows("aurora", 60, NOW_MS - 60_000, NOW_MS + 60_000, "all")
+
+    async def windows(*_: object) -> list[WindowRow]:
+        return list(kept)
+
+    world.history.windows = windows  # type: ignore[method-assign, assignment]
+    async with Serving(world) as served:
+        told = await served.get(f"/api/windows?task=aurora&size=10&from={NOW_MS - 60_000}&to={NOW_MS + 60_000}")
+    assert [(row["window_seconds"], row["total"]) for row in told["windows"]] == [(60, 1)]

@@ -1,8 +1,7 @@
 """A replay from its start to the moment when every window that it filled is closed and kept.
 
-The end is read off what is durable, hop by hop: once the feed has ended, whatever was in a topic then has to be
-committed by its readers before the next topic is looked at; and `pulse` is through with the task when its changelog
-holds no window of it.
+The end is read off what is durable: once the feed has ended, all that is in the log and follows from it has to be done
+(`settling`); and `pulse` is through with the task when its changelog holds no window of it.
 """
 
 from __future__ import annotations
@@ -16,21 +15,20 @@ from typing import Final
 from heartbeat import topics
 from heartbeat.agents import influx
 from heartbeat.engine.letters import first_of
-from heartbeat.engine.log import TP, Log
+from heartbeat.engine.log import Log
 from heartbeat.errors import FeedError, HeartbeatError
 from heartbeat.feeds.base import FeedState
 from heartbeat.feeds.cursors import standing
 from heartbeat.feeds.replay import ReplayFeed
 from heartbeat.feeds.runner import FeedRunner
 from heartbeat.feeds.supervisor import Feeds
-from heartbeat.station import GROUPS, Station
+from heartbeat.settling import LOOK_EVERY_S, ends, read_up_to, settled
+from heartbeat.station import Station
 from heartbeat.topics import partition_of
 from heartbeat.windows.ids import WindowId
 
-_LOOK_EVERY_S: Final = 0.05
 _TELL_EVERY_S: Final = 0.5
 REJECTS_SHOWN: Final = 5
-_INFLUX_GROUP: Final = f"{GROUPS}-{influx.NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,30 +156,22 @@ class Replay:
 
     async def _settled(self) -> None:
         """Wait until everything that is in the log now, and all that follows from it, is done."""
-        for agent in self._station.agents:
-            if agent.name == influx.NAME:
-                continue
-            if agent.topic == topics.PULSE:
-                while self._holds_windows():
-                    await asyncio.sleep(_LOOK_EVERY_S)
-            for tp, end in self._ends(agent.topic.name):
-                while self._read_up_to(f"{GROUPS}-{agent.name}", tp) < end:
-                    await asyncio.sleep(_LOOK_EVERY_S)
-        if self._station.influx is not None:  # it may be away for days, and nobody waits here for that
-            for tp, end in self._ends(topics.PULSE.name):
-                while self._read_up_to(_INFLUX_GROUP, tp) < end and not self._station.influx.trouble:
-                    await asyncio.sleep(_LOOK_EVERY_S)
+        async def closed() -> None:
+            while self._holds_windows():
+                await asyncio.sleep(LOOK_EVERY_S)
 
-    def _ends(self, topic: str) -> list[tuple[TP, int]]:
-        """Each partition of a topic, and where it ends now."""
-        places = [TP(topic, partition) for partition in range(self._log.partitions(topic))]
-        return [(tp, self._log.end_offset(tp)) for tp in places]
+        await settled(self._station, self._log, before_pulse=closed)
+        if self._station.influx is not None:  # it may be away for days, and nobody waits here for that
+            for tp, end in ends(self._log, topics.PULSE.name):
+                while read_up_to(self._log, influx.NAME, tp) < end and not self._station.influx.trouble:
+                    await asyncio.sleep(LOOK_EVERY_S)
 
     def _waits(self) -> Sequence[str]:
         """What is still to be done when everything else is: a line each."""
         if self._station.influx is None:
             return ()
-        left = sum(end - min(self._read_up_to(_INFLUX_GROUP, tp), end) for tp, end in self._ends(topics.PULSE.name))
+        places = ends(self._log, topics.PULSE.name)
+        left = sum(end - min(read_up_to(self._log, influx.NAME, tp), end) for tp, end in places)
         if not left:
             return ()
         why = self._station.influx.trouble or "they are being written"
@@ -189,9 +179,11 @@ class Replay:
             f"{left:,} records of windows wait for InfluxDB ({why}); nothing is lost: a worker writes them by itself"
         ]
 
-    def _read_up_to(self, group: str, tp: TP) -> int:
-        committed = self._log.committed(group, tp)
-        return self._log.begin_offset(tp) if committed is None else committed
+        async def closed() -> None:
+            while self._holds_windows():
+                await asyncio.sleep(LOOK_EVERY_S)
+
+        await settled(self._station, self._log, before_pulse=closed)
 
     def _holds_windows(self) -> bool:
         """Whether a window of the task is in the durable state of `pulse`."""

@@ -22,6 +22,7 @@ from heartbeat.feeds import demo
 from heartbeat.feeds.base import Feed
 from heartbeat.feeds.status import FeedInfo
 from heartbeat.feeds.supervisor import Feeds
+from heartbeat.forgetting import Forgetting, steps
 from heartbeat.health import State
 from heartbeat.metrics.event_loop import watch_delay
 from heartbeat.models.swap import SWAPPED, ModelSwap, Outcome
@@ -220,7 +221,8 @@ class ControlService(Service):
     ) -> None:
         super().__init__(**kwargs)
         self.app, self.station, self.feeds, self.models = app, station, feeds, models
-        self.server = ControlServer(station.settings.data_dir, {"replay": self._replay, "models use": self._use_models})
+        calls = {"replay": self._replay, "models use": self._use_models, "forget": self._forget}
+        self.server = ControlServer(station.settings.data_dir, calls)
 
     async def on_start(self) -> None:
         """Listen."""
@@ -243,6 +245,12 @@ class ControlService(Service):
         )
         async for progress in replay.run():
             yield asdict(progress)
+
+    async def _forget(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        forgetting = Forgetting(self.station, _log(self.app), self.station.places)
+        posts = [(str(source), str(post_id)) for source, post_id in request["posts"]]
+        async for step in steps(forgetting, posts=posts, author=request["author"], task=request["task"]):
+            yield asdict(step)
 
     async def _use_models(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         """Read the settings again; says what came of it, from which file, and what is followed now."""

@@ -35,6 +35,7 @@ from heartbeat.sinks import history_file
 from heartbeat.sinks.history import History
 from heartbeat.sinks.influx import InfluxSink
 from heartbeat.sinks.influx_client import InfluxPlace
+from heartbeat.sinks.places import Place
 from heartbeat.tasks import Task
 from heartbeat.topics import DAY_MS, HOUR_MS, Topic
 
@@ -55,6 +56,7 @@ class Station:
         agents: in the order of the flow; those of `history`, `corrections` and, if it is configured, `influx` last.
         windows_changelog: the topic that holds the windows of `pulse` which are not sealed.
         overload: says when live posts go to the fast model.
+        places: what keeps something outside of log and history, and is told by `heartbeat forget`.
         history: made here, opened by `open`.
         influx: what writes to InfluxDB; None if the settings name none.
     """
@@ -68,6 +70,7 @@ class Station:
     stream_agents: Sequence[AgentSpec]
     windows_changelog: str
     overload: Overload
+    places: list[Place] = field(default_factory=list)
     agents: Sequence[AgentSpec] = field(init=False)
     history: History = field(init=False)
     influx: InfluxSink | None = field(init=False)

@@ -17,6 +17,7 @@ _COMMANDS = {
     "worker": "Run Heartbeat: feeds, models, windows and the pages.",
     "replay": "Feed files through the whole pipeline.",
     "export": "Write windows or posts as CSV, JSONL or Parquet.",
+    "forget": "Remove posts or a task, now and everywhere.",
     "predict": "Say the language or sentiment of each line of standard input.",
     "corrections": "Show, export, import and delete what people say of posts.",
     "deadletters": "Show what could not be used, and why.",

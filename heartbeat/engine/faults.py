@@ -26,6 +26,7 @@ POINTS: Final = (
     "log.state",  # before a state store is read
     "retention.step",  # inside the transaction that removes messages
     "retention.supersede",  # inside the transaction that removes superseded messages
+    "erasure.step",  # inside the transaction that overwrites messages
     "retention.checkpoint",  # before the WAL is cut
     "log.close",  # the writer is drained, nothing closed yet
     "log.closed",  # everything closed

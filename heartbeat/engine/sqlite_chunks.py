@@ -3,8 +3,9 @@
 One row for each message would cost three times as much, most of it in handing Python's lock to and fro between the
 writer's thread and the event loop, once a row. A chunk holds what one unit appended to one partition:
 
-    lengths   little-endian int32: key, value (and headers, in a `headed` chunk) of each message; -1 stands for None
-    contents  the same parts, one after another
+    lengths   little-endian int32: key, value (and headers, in a `headed` chunk) of each message; -1 stands for None,
+              -2 for a message that was erased
+    contents  the same parts, one after another; zeros where something was erased
 
 SQLite has no checksums of its own, so each row carries one.
 """
@@ -12,7 +13,7 @@ SQLite has no checksums of its own, so each row carries one.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import partial
 from itertools import accumulate, chain, islice, repeat
 from operator import itemgetter
@@ -26,6 +27,8 @@ from heartbeat.engine.sqlite_rows import checksum
 MAX_MESSAGES: Final = 512
 MAX_BYTES: Final = 512 * 1024
 """A chunk is read as a whole, so it is kept small; a single message may be larger."""
+
+ERASED: Final = -2
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -88,7 +91,7 @@ def keys(chunk: Chunk) -> list[bytes | None]:
 
 
 def unpack(chunk: Chunk, first: int, timestamp_ms: int) -> list[LogRecord]:
-    """The messages of a chunk whose first offset is `first`."""
+    """The messages of a chunk whose first offset is `first`, without those that were erased."""
     width = 3 if chunk.headed else 2
     lengths: Sequence[int] = struct.unpack_from(f"<{width * chunk.length}i", chunk.body)
     start = 4 * len(lengths)
@@ -104,9 +107,27 @@ def unpack(chunk: Chunk, first: int, timestamp_ms: int) -> list[LogRecord]:
             for begin, length in zip(ends, lengths, strict=False)
         ]
     headers: Iterator[Headers] = map(unpack_headers, parts[2::3]) if chunk.headed else repeat(())
-    return list(
+    records = list(
         map(_record, zip(offsets, repeat(timestamp_ms), parts[::width], parts[1::width], headers, strict=False))
     )
+    if ERASED in lengths:
+        return [record for record, length in zip(records, lengths[::width], strict=True) if length != ERASED]
+    return records
+
+
+def without(chunk: Chunk, erased: Set[int]) -> Chunk:
+    """The same chunk, as long as it was, without the messages at these positions."""
+    width = 3 if chunk.headed else 2
+    lengths = list(struct.unpack_from(f"<{width * chunk.length}i", chunk.body))
+    ends = list(accumulate((max(length, 0) for length in lengths), initial=4 * len(lengths)))
+    kept = []
+    for at, (begin, end) in enumerate(zip(ends, ends[1:], strict=False)):
+        if at // width in erased:
+            lengths[at] = ERASED
+        else:
+            kept.append(chunk.body[begin:end])
+    body = struct.pack(f"<{len(lengths)}i", *lengths) + b"".join(kept)
+    return chunk._replace(body=body.ljust(len(chunk.body), b"\0"))
 
 
 def pack_headers(headers: Headers) -> bytes | None:

@@ -139,7 +139,9 @@ class SqliteReader:
                     if seal(chunk, row_id, timestamp_ms) != crc:
                         raise self._damaged(slot, f"{first} to {first + length - 1}")
                     messages = unpack(chunk, first, timestamp_ms)
-                    found += messages[offset - first :] if first < offset else messages
+                    if first < offset:  # some of them may have been erased
+                        messages = [message for message in messages if message.offset >= offset]
+                    found += messages
                     read += len(body)
                     if len(found) >= limit or read >= FETCH_BYTES:
                         break

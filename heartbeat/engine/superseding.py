@@ -185,9 +185,11 @@ def _without(row: _Row, newest: Mapping[bytes, int], low: int, *, first: bool) -
     stay = [key is None or newest.get(key, 0) <= row_id or (first and row_id == row.id) for row_id, key in there]
     if all(stay):
         return None
+    messages = unpack(row.chunk, row.id - low, row.timestamp_ms)
+    if len(messages) < row.chunk.length:  # some have been erased: there are few such chunks, and they stay
+        return None
     new: list[_Row] = []
     run: list[int] = []
-    messages = unpack(row.chunk, row.id - low, row.timestamp_ms)
     for at, stays in enumerate([*stay, False]):
         if stays:
             run.append(at)

@@ -166,6 +166,15 @@ class History:
         """Whether a replay into this task is not here in full."""
         return await self._do(lambda tables: tables.has_lost(task), None)
 
+    async def perform(self, work: Callable[[Tables], T]) -> T:
+        """Have the thread do something alone, for some milliseconds; it makes its own transactions.
+
+        Raises:
+            Retry: the disk is full or the file locked.
+            HistoryError: the file has become unusable.
+        """
+        return await self._do(work, None)
+
     async def maintain(self, now_ms: int) -> bool:
         """Do a few milliseconds of upkeep: erase texts that are due, sweep out what is old, give space back.
 

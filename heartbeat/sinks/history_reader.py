@@ -20,7 +20,7 @@ from heartbeat.clock import Clock, SystemClock
 from heartbeat.records import Figures, Pulse
 from heartbeat.sinks.history_insights import Around
 from heartbeat.sinks.history_post_pages import PostPages
-from heartbeat.sinks.history_rollup import DAY_S, measured_sizes
+from heartbeat.sinks.history_rollup import measured_sizes, totals
 from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary, WindowRow, window_row
 from heartbeat.sinks.history_snapshot import Snapshots
 from heartbeat.sinks.history_statements import distinct, read_page
@@ -75,7 +75,7 @@ class HistoryReader:
 
     def summary(self, task: str) -> Summary | None:
         """What there is of a task; None if it has no windows."""
-        with self._snapshots.one() as connection:
+        with self._snapshots.moment() as connection:
             number = self._snapshots.number(task)
             spans = [
                 connection.execute(
@@ -84,16 +84,16 @@ class HistoryReader:
                 ).fetchall()[0]
                 for size_s in measured_sizes(connection, number)
             ]
+            if not spans:
+                return None
             late = connection.execute("SELECT count(*) FROM late WHERE task = ?", (number,)).fetchall()[0][0]
-        if not spans:
-            return None
-        days = [row.figures for row in self.figures(task, DAY_S)]
+            total, unscored = totals(connection, number, self._clock.now_ms())
         return Summary(
             task,
             min(first for first, _ in spans),
             max(last for _, last in spans),
-            sum(day.scored + day.unscored for day in days),
-            sum(day.unscored for day in days),
+            total,
+            unscored,
             late,
         )
 

@@ -92,6 +92,20 @@ def add_up(connection: sqlite3.Connection, task: int, day_ms: int, now_ms: int, 
     return [*hours, _sum(DAY_S, day_ms, hours, now_ms)] if hours else []
 
 
+def totals(connection: sqlite3.Connection, task: int | None, now_ms: int) -> tuple[int, int]:
+    """How many posts there are in all windows of a task, and how many of them are unscored."""
+    total, unscored = connection.execute(
+        "SELECT coalesce(sum(scored + unscored), 0), coalesce(sum(unscored), 0) FROM rolled"
+        f" WHERE task = ?1 AND size_s = {DAY_S} AND start_ms NOT IN (SELECT day_ms FROM stale WHERE task = ?1)",
+        (task,),
+    ).fetchall()[0]
+    for stale_task, day_ms in connection.execute("SELECT task, day_ms FROM stale WHERE task = ?", (task,)).fetchall():
+        for one in add_up(connection, stale_task, day_ms, now_ms, parts=False):
+            if one.size_s == DAY_S:
+                total, unscored = total + sum(one.overall[:2]), unscored + one.overall[1]
+    return total, unscored
+
+
 def _by_hour(
     connection: sqlite3.Connection, task: int, sizes: Sequence[int], day_ms: int, parts: bool
 ) -> dict[int, list[Rolled]]:

@@ -47,6 +47,20 @@ class Snapshots:
                 known = history_file.explained(error, self._path)
                 raise HistoryError(str(known or f"the history {self._path} cannot be read: {error}")) from error
 
+    @contextmanager
+    def moment(self) -> Iterator[sqlite3.Connection]:
+        """The same, all statements seeing one moment.
+
+        Raises:
+            HistoryError: the file cannot be read.
+        """
+        with self.one() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
     def name(self, number: int) -> str:
         """What a number stands for. To be called inside `one`."""
         name = self._names.get(number)

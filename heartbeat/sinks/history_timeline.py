@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
@@ -66,7 +65,7 @@ class Timeline:
             yield from self._rolled(size_s, from_ms, to_ms)
             return
         while from_ms < to_ms:
-            with self._moment() as connection:
+            with self._snapshots.moment() as connection:
                 task = self._snapshots.number(self._task)
                 size, until_ms = size_s, to_ms
                 if fill:
@@ -77,7 +76,7 @@ class Timeline:
 
     def _rolled(self, size_s: int, from_ms: int, to_ms: int) -> Iterator[FiguresRow]:
         while from_ms < to_ms:
-            with self._moment() as connection:
+            with self._snapshots.moment() as connection:
                 task = self._snapshots.number(self._task)
                 start_ms = _next_day(connection, task, size_s, from_ms)
                 if start_ms is None or start_ms >= to_ms:
@@ -148,15 +147,6 @@ class Timeline:
                 parts = sorted(known.items())
             for key, part in parts:
                 yield FiguresRow(at_ms, key, Figures._make(part), revision, bool(final), size_s)
-
-    @contextmanager
-    def _moment(self) -> Iterator[sqlite3.Connection]:
-        with self._snapshots.one() as connection:
-            connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                connection.execute("COMMIT")
 
 
 def _next_day(connection: sqlite3.Connection, task: int | None, size_s: int, from_ms: int) -> int | None:

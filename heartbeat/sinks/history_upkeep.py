@@ -123,11 +123,17 @@ class Upkeep:
         return free - PAGES_A_STEP > SLACK_PAGES
 
     def _truncate(self, now_ms: int) -> bool:
-        """Cut the WAL, where erased texts can still be read. A reader in the middle of a page makes it wait."""
         waited = self._truncated_ms is None or abs(now_ms - self._truncated_ms) >= TRUNCATE_EVERY_MS
-        if not self.erased or not waited:
-            return False
-        self._truncated_ms = now_ms
+        if self.erased and waited:
+            self._truncated_ms = now_ms
+            self.cut_wal()
+        return False
+
+    def cut_wal(self) -> bool:
+        """Cut the WAL, where erased texts can still be read; False if a reader in the middle of a page was in the way.
+
+        It is tried again by `step` then.
+        """
         connection = self._connection
         connection.execute("PRAGMA busy_timeout = 50").fetchall()
         try:
@@ -135,4 +141,4 @@ class Upkeep:
         finally:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
         self.erased = bool(busy)
-        return False
+        return not busy

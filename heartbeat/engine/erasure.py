@@ -1,0 +1,127 @@
+"""Erases single messages of the embedded log before their time: for posts that have to be forgotten now.
+
+A message is overwritten where it lies: its chunk keeps its row, its length and its offsets, and what remained of the
+message is zeros. So no page of the file is moved about, where a copy might be left behind; and no offset changes its
+meaning. Readers pass an erased message over as they pass over what retention removed.
+
+It goes in small steps through the log's own writer, between units. What is looked for is looked for in a thread, over a
+connection of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import Final, NamedTuple
+
+from heartbeat.engine.faults import point
+from heartbeat.engine.log import LogRecord
+from heartbeat.engine.sqlite_chunks import Chunk, seal, unpack, without
+from heartbeat.engine.sqlite_ledger import Ledger
+from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.engine.sqlite_schema import OFFSET_BITS, connect, explain
+from heartbeat.engine.sqlite_writer import Work
+
+CHUNKS_A_STEP: Final = 16
+CHUNKS_A_LOOK: Final = 64
+CUT_TRIES: Final = 50
+CUT_PAUSE_S: Final = 0.1
+
+
+class Found(NamedTuple):
+    """A message that was looked for: its topic and what it holds; `chunk` is the row that it lies in."""
+
+    topic: str
+    chunk: int
+    record: LogRecord
+
+
+async def find(
+    log: SqliteLog, topics: Iterable[str], wanted: Callable[[LogRecord], bool], *, needle: bytes | None = None
+) -> list[Found]:
+    """Every message of these topics that is wanted; they may not be compact.
+
+    Args:
+        log: open for writing.
+        topics: their names; those that are not there hold nothing.
+        wanted: called in another thread.
+        needle: bytes that stand in every message that is wanted: most others need not be taken apart then.
+    """
+    slots = {slot: topic for (topic, _), slot in log.ledger().slots.items() if topic in set(topics)}
+    return await asyncio.to_thread(_find, log, slots, wanted, needle)
+
+
+def _find(
+    log: SqliteLog, slots: Mapping[int, str], wanted: Callable[[LogRecord], bool], needle: bytes | None
+) -> list[Found]:
+    found: list[Found] = []
+    try:
+        with closing(connect(log.path, read_only=True)) as con:
+            for slot, topic in slots.items():
+                low, high = slot << OFFSET_BITS, (slot + 1) << OFFSET_BITS
+                while rows := con.execute(
+                    "SELECT id, length, ts_ms, headed, body FROM chunks WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+                    (low, high, CHUNKS_A_LOOK),
+                ).fetchall():
+                    for row_id, length, ts_ms, headed, body in rows:
+                        if needle is None or needle in body:
+                            first = row_id - (slot << OFFSET_BITS)
+                            records = unpack(Chunk(length, bool(headed), body), first, ts_ms)
+                            found += [Found(topic, row_id, record) for record in records if wanted(record)]
+                    low = rows[-1][0] + 1
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, log.path) from error
+    return found
+
+
+async def erase(log: SqliteLog, found: Sequence[Found]) -> int:
+    """Overwrite messages that were found; gives how many were still there.
+
+    Raises:
+        LogUnavailable: the file cannot be written; what was erased so far stays erased.
+    """
+    by_chunk: dict[int, set[int]] = {}
+    for one in found:
+        by_chunk.setdefault(one.chunk, set()).add(one.record.offset)
+    chunks = list(by_chunk.items())
+    erased = 0
+    for at in range(0, len(chunks), CHUNKS_A_STEP):
+        erased += await log.submit(_overwrite(dict(chunks[at : at + CHUNKS_A_STEP])))
+    return erased
+
+
+def _overwrite(chunks: Mapping[int, set[int]]) -> Work[int]:
+    def work(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], int]:
+        erased = 0
+        for row_id, offsets in chunks.items():
+            found = con.execute("SELECT length, ts_ms, headed, body FROM chunks WHERE id = ?", (row_id,)).fetchall()
+            for length, ts_ms, headed, body in found:
+                chunk = Chunk(length, bool(headed), body)
+                first = row_id & ((1 << OFFSET_BITS) - 1)
+                there = {record.offset for record in unpack(chunk, first, ts_ms)} & offsets
+                left = without(chunk, {offset - first for offset in there})
+                con.execute(
+                    "UPDATE chunks SET body = ?, crc = ? WHERE id = ?", (left.body, seal(left, row_id, ts_ms), row_id)
+                )
+                erased += len(there)
+        point("erasure.step")
+        return lambda _: erased
+
+    return work
+
+
+async def cut_wal(log: SqliteLog) -> bool:
+    """Cut the WAL, where what was erased can still be read; False if a reader was in the way all the time."""
+    for _ in range(CUT_TRIES):
+        if not await log.submit(_cut, alone=True):
+            return True
+        await asyncio.sleep(CUT_PAUSE_S)
+    return False
+
+
+def _cut(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], bool]:
+    point("retention.checkpoint")
+    busy = bool(con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+    return lambda _: busy

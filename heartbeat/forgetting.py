@@ -1,0 +1,254 @@
+"""Forgets posts, authors and tasks, now and everywhere, while a worker runs and when none does.
+
+A post is deleted as its feed would have deleted it: through the stream, so that open windows, late corrections and what
+is remembered against duplicates follow as always. What the stream does not remember any more is taken out of the
+history directly. Last, the messages that hold its text or its author are overwritten in the log, and both files' WALs
+are cut. Each step may be cut off and done again: whatever is gone already is found no more.
+
+What is kept outside of log and history has a `Place` of its own (`sinks.places`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from heartbeat import topics
+from heartbeat.engine import erasure
+from heartbeat.engine.erasure import Found
+from heartbeat.engine.log import Append, LogRecord, UnitWrite
+from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.errors import HeartbeatError, UndecodableRecord
+from heartbeat.feeds.cursors import standings
+from heartbeat.records import Codec, Detected, Late, Post, Pulse, Scored
+from heartbeat.settling import settled
+from heartbeat.sinks import history_forgetting
+from heartbeat.sinks.places import Place, PostId
+from heartbeat.station import Station
+from heartbeat.topics import partition_of, post_key
+
+FEED: Final = "forget"
+"""The feed that deletions of live posts come by."""
+CUT_TRIES: Final = 50
+CUT_PAUSE_S: Final = 0.1
+_UNIT: Final = 500
+_WITH_TEXT: Final = (topics.INGEST.name, topics.LANGUAGE.name, topics.SENTIMENT.name)
+_ALL: Final = (*_WITH_TEXT, topics.PULSE.name, topics.DEADLETTERS.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was done in one place.
+
+    Attributes:
+        place: where.
+        count: how many things.
+        what: what they are.
+        done: nothing follows.
+    """
+
+    place: str
+    count: int
+    what: str
+    done: bool = False
+
+
+class Forgetting:
+    """Forgets in one data directory.
+
+    Args:
+        station: its agents are at work.
+        log: its log, which this process owns.
+        places: what else keeps something.
+    """
+
+    def __init__(self, station: Station, log: SqliteLog, places: Sequence[Place] = ()) -> None:
+        self._station, self._log, self._places = station, log, places
+        self._codec = Codec(log)
+
+    async def posts(self, ids: Sequence[PostId]) -> AsyncIterator[Step]:
+        """Forget these posts; a step for each place, in the order in which it was done."""
+        path, history = self._station.history.path, self._station.history
+        await settled(self._station, self._log)
+        before = await asyncio.to_thread(history_forgetting.find, path, ids)
+        windows = await asyncio.to_thread(history_forgetting.windows_of, path, before)
+        await self._delete(ids)
+        left = await asyncio.to_thread(history_forgetting.find, path, ids)
+        for at in range(0, len(left), history_forgetting.POSTS_A_STEP):
+            part = left[at : at + history_forgetting.POSTS_A_STEP]
+            await history.perform(lambda tables, part=part: history_forgetting.take_out(tables, part))  # type: ignore[misc]
+        yield Step("history", len(before), "posts with their scores and texts, taken out of their windows")
+        for place in self._places:
+            yield Step(place.name, await place.forget_posts(ids, windows), "things of these posts")
+        wanted = set(ids)
+        found = await erasure.find(self._log, _WITH_TEXT, lambda record: self._holds_text_of(record, wanted))
+        found += await erasure.find(self._log, [topics.DEADLETTERS.name], lambda record: _letter_is_of(record, wanted))
+        yield Step("topics", await erasure.erase(self._log, found), "messages with texts, overwritten")
+        await self._cut()
+        yield Step("all", len({(post.source, post.id) for post in before}), "posts", done=True)
+
+    async def author(self, author: str) -> AsyncIterator[Step]:
+        """Forget the posts of an author, as far as the topics still say whose they are."""
+        await settled(self._station, self._log)
+        ids = await self._by_author(author)
+        yield Step("topics", len(ids), "posts found by their author")
+        if ids:
+            async for step in self.posts(ids):
+                if not step.done:
+                    yield step
+        needle = author.encode()
+        letters = await erasure.find(
+            self._log, [topics.DEADLETTERS.name], lambda record: _letter_names(record, author), needle=needle
+        )
+        yield Step("dead letters", await erasure.erase(self._log, letters), "that name the author, overwritten")
+        await self._cut()
+        yield Step("all", len(ids), "posts", done=True)
+
+    async def task(self, task: str) -> AsyncIterator[Step]:
+        """Forget everything that was counted for a task.
+
+        Raises:
+            HeartbeatError: it is configured, or has windows that may still change.
+        """
+        if any(task == known.name for known in self._station.tasks):
+            raise HeartbeatError(
+                f"{task} is configured: its windows would come back with the next post; take it out of tasks.yaml and "
+                "start the worker anew first"
+            )
+        await settled(self._station, self._log)
+        if next(self._station.view.windows(task), None) is not None:
+            raise HeartbeatError(
+                f"{task} has windows that may still change, and would come back; try again when they are sealed: some "
+                "15 minutes after its last post, or when its replay is through"
+            )
+        history = self._station.history
+        if any(feed.startswith("replay:") and task in one.tasks for feed, one in standings(self._log).items()):
+            history.lose([task])  # else `replay` would say that its files are through, and are to be seen
+        rows = 0
+        while removed := await history.perform(lambda tables: history_forgetting.remove_task(tables, task)):
+            rows += removed
+        yield Step("history", rows, "rows: windows, posts, hours and days")
+        for place in self._places:
+            yield Step(place.name, await place.forget_task(task), "things of this task")
+        found = await erasure.find(
+            self._log, _ALL[:-1], lambda record: self._is_of_task(record, task), needle=task.encode()
+        )
+        yield Step("topics", await erasure.erase(self._log, found), "messages, overwritten")
+        await self._cut()
+        yield Step("all", rows, "rows", done=True)
+
+    async def _delete(self, ids: Sequence[PostId]) -> None:
+        """Delete posts as their feeds would: from the live feeds, and from every replay."""
+        now_ms, partitions = self._station.clock.now_ms(), self._log.partitions(topics.INGEST.name)
+        feeds = [FEED, *(feed for feed in standings(self._log) if feed.startswith("replay:"))]
+        appends = []
+        for source, post_id in ids:
+            key = post_key(source, post_id)
+            for feed in feeds:
+                value = self._codec.encode(Post(post_id, source, feed, [], "delete", 0, "", now_ms, now_ms))
+                appends.append(Append(topics.INGEST.name, partition_of(key, partitions), key.encode(), value))
+        for at in range(0, len(appends), _UNIT):
+            await self._log.write(UnitWrite(appends=appends[at : at + _UNIT]))
+        await settled(self._station, self._log)
+        await asyncio.sleep(2 * self._station.settings.publish_s)  # corrected windows are published by then
+        await settled(self._station, self._log)
+
+    async def _by_author(self, author: str) -> list[PostId]:
+        found = await erasure.find(
+            self._log, _WITH_TEXT[:2], lambda record: self._author(record) == author, needle=author.encode()
+        )
+        return sorted({_post_id(one) for one in found})
+
+    async def _cut(self) -> None:
+        """Cut both WALs.
+
+        Raises:
+            HeartbeatError: something else is reading all the time.
+        """
+        done = await erasure.cut_wal(self._log)
+        for _ in range(CUT_TRIES):
+            if await self._station.history.perform(lambda tables: tables.upkeep.cut_wal()):
+                break
+            await asyncio.sleep(CUT_PAUSE_S)
+        else:
+            done = False
+        if not done:
+            raise HeartbeatError(
+                "all is forgotten but for the WALs of log.db and history.db, since another program is reading one of "
+                "them; stop it and start the command again"
+            )
+
+    def _decoded(self, record: LogRecord) -> Any:
+        try:
+            return self._codec.decode(record.value)
+        except UndecodableRecord:
+            return None
+
+    def _author(self, record: LogRecord) -> str | None:
+        post = self._decoded(record)
+        return post.author if isinstance(post, Post | Detected) else None
+
+    def _holds_text_of(self, record: LogRecord, wanted: set[PostId]) -> bool:
+        if record.key is None or _from_key(record.key) not in wanted:
+            return False
+        post = self._decoded(record)
+        # deletions and retractions say nothing, and have to reach whoever reads the topic again
+        return (isinstance(post, Post | Detected) and post.op == "upsert") or (
+            isinstance(post, Scored) and post.content is not None
+        )
+
+    def _is_of_task(self, record: LogRecord, task: str) -> bool:
+        post = self._decoded(record)
+        if isinstance(post, Post | Detected):
+            return list(post.tasks) == [task]
+        return isinstance(post, Scored | Late | Pulse) and post.task == task
+
+
+def _from_key(key: bytes) -> PostId | None:
+    source, _, post_id = key.decode(errors="replace").partition("\n")
+    return (source, post_id) if post_id else None
+
+
+def _post_id(found: Found) -> PostId:
+    post_id = _from_key(found.record.key or b"")
+    assert post_id is not None
+    return post_id
+
+
+def _letter_is_of(record: LogRecord, wanted: set[PostId]) -> bool:
+    """Whether a dead letter is about one of these posts: by its key, or as far as its item can be read."""
+    if record.key is not None and _from_key(record.key) in wanted:
+        return True
+    item = _item(record)
+    return (str(item.get("source")), str(item.get("id"))) in wanted
+
+
+def _letter_names(record: LogRecord, author: str) -> bool:
+    """Whether the item of a dead letter is by an author; where it cannot be read, whether the name stands in it."""
+    item = _item(record)
+    if item:
+        return author in (item.get("author"), item.get("user"), item.get("username"))
+    return author.encode() in (record.value or b"")
+
+
+def _item(record: LogRecord) -> dict[str, Any]:
+    try:
+        item = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        return {}
+    return item if isinstance(item, dict) else {}
+
+
+def steps(
+    forgetting: Forgetting, *, posts: Sequence[PostId] = (), author: str | None = None, task: str | None = None
+) -> AsyncIterator[Step]:
+    """What the command asks for: one of the three."""
+    if author is not None:
+        return forgetting.author(author)
+    if task is not None:
+        return forgetting.task(task)
+    return forgetting.posts(posts)

@@ -1,0 +1,48 @@
+"""Waiting until everything that is in the log now, and all that follows from it, is done.
+
+It is read off what is durable, hop by hop: whatever is in a topic has to be committed by its readers before the next
+topic is looked at. InfluxDB is not waited for: it may be away for days.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from heartbeat import topics
+from heartbeat.agents import influx
+from heartbeat.engine.log import TP, Log
+from heartbeat.station import GROUPS, Station
+
+LOOK_EVERY_S: Final = 0.05
+
+
+async def settled(station: Station, log: Log, *, before_pulse: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Wait for it.
+
+    Args:
+        station: its agents are at work.
+        log: its log.
+        before_pulse: awaited when `pulse` is through with what it reads, before what it has written is looked at.
+    """
+    for agent in station.agents:
+        if agent.name == influx.NAME:
+            continue
+        if agent.topic == topics.PULSE and before_pulse is not None:
+            await before_pulse()
+        for tp, end in ends(log, agent.topic.name):
+            while read_up_to(log, agent.name, tp) < end:
+                await asyncio.sleep(LOOK_EVERY_S)
+
+
+def ends(log: Log, topic: str) -> list[tuple[TP, int]]:
+    """Each partition of a topic, and where it ends now."""
+    places = [TP(topic, partition) for partition in range(log.partitions(topic))]
+    return [(tp, log.end_offset(tp)) for tp in places]
+
+
+def read_up_to(log: Log, agent: str, tp: TP) -> int:
+    """Where an agent will go on."""
+    committed = log.committed(f"{GROUPS}-{agent}", tp)
+    return log.begin_offset(tp) if committed is None else committed

@@ -40,6 +40,7 @@ LANGS = ("en", "de", "fr", "es", "pt", "tr", "it", "nl", "pl", "ja")
 SOURCES = ("x", "reddit", "bluesky")
 POOL = 499
 ADDED_UP = 4
+PARTS = "lang, source, '{}'"
 
 
 def figures(dice: random.Random) -> list[int]:
@@ -77,7 +78,7 @@ def fill(path: Path, tasks: int, days: int, until_ms: int) -> int:
             connection.execute(
                 f"INSERT INTO windows {moments.format('1, 1, ms, f1, f2, f3, f4, f5, f6, f7, f8, f9')}", span
             )
-            connection.execute(f"INSERT INTO parts {moments.format('lang, source')}", span)
+            connection.execute(f"INSERT INTO parts {moments.format(PARTS)}", span)
             if number < ADDED_UP:
                 connection.execute(
                     "INSERT INTO stale SELECT DISTINCT task, start_ms - start_ms % 86400000, 0 FROM windows"

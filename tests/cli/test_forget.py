@@ -1,15 +1,18 @@
-"""`heartbeat forget`: what it was told to forget stands in no byte of any file, and the windows are as if it never was."""
+"""`heartbeat forget`: what it forgot stands in no byte of any file, and the windows are as if it never had been."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.commands import Done, run
+from tests.cli.commands import Done, environment, run
 from tests.proof.processes import finish, kill, listens, replay, worker
 
 TASK = "proof"
@@ -83,12 +86,20 @@ def without(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return windows(replayed(write(folder / "posts.jsonl", lines), folder / "data"))
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the whole file has been replayed; the secret stands in both files then."""
-    folder = replayed(write(tmp_path / "posts.jsonl", posts()), tmp_path / "data")
-    assert {"log.db", "history.db"} <= set(fragments(folder, SECRET)) and fragments(folder, AUTHOR) == ["log.db"]
+    folder = tmp_path_factory.mktemp("whole")
+    data = replayed(write(folder / "posts.jsonl", posts()), folder / "data")
+    assert {"log.db", "history.db"} <= set(fragments(data, SECRET)) and fragments(data, AUTHOR) == ["log.db"]
     return folder
+
+
+@pytest.fixture
+def data(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(whole, tmp_path / "whole")
+    return tmp_path / "whole" / "data"
 
 
 def test_an_author_is_gone_to_the_last_byte(data: Path, without: list[dict[str, Any]]) -> None:
@@ -109,19 +120,15 @@ def test_an_author_is_gone_to_the_last_byte(data: Path, without: list[dict[str, 
     assert done.code == 0 and "had been through before" in done.err  # the rest of it is as it was
 
 
-@pytest.mark.parametrize("faults", ["log.commit:kill:@2", "erasure.step:kill:@1", "retention.checkpoint:kill:@2"])
-def test_killed_in_the_middle_and_started_again(data: Path, without: list[dict[str, Any]], faults: str) -> None:
-    import subprocess
-    import sys
-
-    from tests.cli.commands import environment
-
-    for number in (3, 40, 88):
+def test_killed_in_the_middle_and_started_again(data: Path, without: list[dict[str, Any]]) -> None:
+    """At the deletion's way through the stream, at the overwriting, and before the WAL is cut."""
+    faults = ["log.commit:kill:@2", "erasure.step:kill:@1", "retention.checkpoint:kill:@2"]
+    for number, fault in zip((3, 40, 88), faults, strict=True):
         source = "reddit" if number % 3 else "x"
         words = ["forget", "--source", source, "--id", f"p{number}", "--yes", "--data-dir", str(data)]
         killed = subprocess.run(
             [sys.executable, "-m", "heartbeat.testing.faults", *words],
-            env=environment(**FAST, HEARTBEAT_FAULTS=faults),
+            env=environment(**FAST, HEARTBEAT_FAULTS=fault),
             capture_output=True,
             timeout=60,
         )
@@ -156,6 +163,8 @@ def test_what_the_stream_does_not_remember_any_more_is_taken_out_all_the_same(
     """The log is gone, and with it what was counted: history alone still has the posts."""
     for path in data.glob("log.db*"):
         path.unlink()
+    done = forget(data, "--source", "reddit", "--id", "p3")
+    assert done.code == 0 and "nothing of it was kept" in done.err  # it is another source's
     for number in (3, 40, 88):
         done = forget(data, "--source", "reddit" if number % 3 else "x", "--id", f"p{number}")
         assert done.code == 0 and "history: 1 posts" in done.out, done

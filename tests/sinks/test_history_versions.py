@@ -81,9 +81,9 @@ async def test_a_file_of_any_version_becomes_the_newest(tmp_path: Path, version:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-@pytest.mark.parametrize("version", RELEASED[:-1])
-def test_a_migration_that_is_killed_anywhere_is_taken_up_again(tmp_path: Path, version: int) -> None:
-    command = [sys.executable, "-m", "tests.sinks.migrating_process", str(VERSIONS / f"history-{version}.sql")]
+def test_a_migration_that_is_killed_anywhere_is_taken_up_again(tmp_path: Path) -> None:
+    """From the first version on, so through every step."""
+    command = [sys.executable, "-m", "tests.sinks.migrating_process", str(VERSIONS / "history-1.sql")]
     done = subprocess.run(
         [*command, str(tmp_path)], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120
     )

@@ -15,7 +15,7 @@ from typing import Final
 from heartbeat import topics
 from heartbeat.agents import influx
 from heartbeat.engine.letters import first_of
-from heartbeat.engine.log import Log
+from heartbeat.engine.log import TP, Log
 from heartbeat.errors import FeedError, HeartbeatError
 from heartbeat.feeds.base import FeedState
 from heartbeat.feeds.cursors import standing

@@ -127,7 +127,7 @@ class HistoryView:
             if self._closed:
                 raise HistoryError("the history is closed: the worker stops")
             if self._opened is None:
-                self._opened = HistoryReader(self._station.history.path)
+                self._opened = HistoryReader(self._station.history.path, clock=self._station.clock)
             return self._opened
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from heartbeat.sinks.history_rollup import measured_sizes, totals
 from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary, WindowRow, window_row
 from heartbeat.sinks.history_snapshot import Snapshots
 from heartbeat.sinks.history_statements import distinct, read_page
+from heartbeat.sinks.history_thinning import kept_from
 from heartbeat.sinks.history_timeline import OVERALL, Timeline, sizes_of
 
 PAGE_ROWS: Final = 4_000
@@ -77,25 +78,20 @@ class HistoryReader:
         """What there is of a task; None if it has no windows."""
         with self._snapshots.moment() as connection:
             number = self._snapshots.number(task)
-            spans = [
-                connection.execute(
+            spans = {
+                size_s: connection.execute(
                     "SELECT min(start_ms), max(start_ms) + 1000 * ?2 FROM windows WHERE task = ?1 AND size_s = ?2",
                     (number, size_s),
                 ).fetchall()[0]
                 for size_s in measured_sizes(connection, number)
-            ]
+            }
             if not spans:
                 return None
             late = connection.execute("SELECT count(*) FROM late WHERE task = ?", (number,)).fetchall()[0][0]
+            thinned = {size_s for size_s in spans if kept_from(connection, number, size_s) is not None}
             total, unscored = totals(connection, number, self._clock.now_ms())
-        return Summary(
-            task,
-            min(first for first, _ in spans),
-            max(last for _, last in spans),
-            total,
-            unscored,
-            late,
-        )
+        from_ms, to_ms = min(first for first, _ in spans.values()), max(last for _, last in spans.values())
+        return Summary(task, from_ms, to_ms, total, unscored, late, tuple(sorted(spans.keys() - thinned)))
 
     def windows(
         self,

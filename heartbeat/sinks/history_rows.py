@@ -75,7 +75,10 @@ class FiguresRow(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What there is of a task: its windows cover [from_ms, to_ms); posts in them, and posts that came late for them."""
+    """What there is of a task: its windows cover [from_ms, to_ms); posts in them, and posts that came late for them.
+
+    `sizes` are those in seconds in which windows are kept from the first one on, hours and days not among them.
+    """
 
     task: str
     from_ms: int
@@ -83,6 +86,7 @@ class Summary(NamedTuple):
     total: int
     unscored: int
     late: int
+    sizes: tuple[int, ...]
 
 
 def window_row(task: str, by: By, row: FiguresRow) -> WindowRow:

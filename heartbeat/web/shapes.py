@@ -157,7 +157,7 @@ def task(info: Task | None, span: TaskSpan | None, sizes: Sequence[int]) -> dict
         "total": span.total if span else 0,
         "unscored": span.unscored if span else 0,
         "late": span.late if span else 0,
-        "sizes": list(sizes),
+        "sizes": list(sizes if info or not span else span.sizes),
     }
 
 

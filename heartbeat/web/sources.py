@@ -54,7 +54,10 @@ class PostRow(NamedTuple):
 
 
 class TaskSpan(NamedTuple):
-    """What history has of a task: event times of its first window's start and last window's end, and counts."""
+    """What history has of a task: event times of its first window's start and last window's end, and counts.
+
+    `sizes` are those in seconds in which windows are kept from the first one on.
+    """
 
     task: str
     first_ms: int
@@ -62,6 +65,7 @@ class TaskSpan(NamedTuple):
     total: int
     unscored: int
     late: int
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

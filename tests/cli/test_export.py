@@ -10,10 +10,12 @@ import os
 import pty
 import re
 import resource
+import sqlite3
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -388,3 +390,39 @@ async def test_many_posts_of_one_millisecond_come_in_order_page_by_page(data_dir
         assert [(row.source, row.id) for row in reader.posts()] == expected
         assert [(row.source, row.id) for row in reader.posts("t", newest_first=True)] == expected[::-1]
     history.close()
+
+
+MEASURED = """
+import resource, sys
+from heartbeat.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("format_", ["csv", "jsonl", "parquet"])
+def test_a_large_export_takes_no_more_memory_than_a_small_one(data_dir: Path, tmp_path: Path, format_: str) -> None:
+    """The whole command, over a real file: reader, writer and all."""
+    open_history(data_dir).close()
+    count = 500_000
+    with closing(sqlite3.connect(data_dir / "history.db")) as connection:
+        connection.execute("INSERT INTO names VALUES (1, 't')")
+        connection.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?) INSERT INTO windows"
+            " SELECT 1, 60, i * 60000, 1, 1, 0, i % 50, i % 7, i % 50, 0, 0, 0, i % 1000, i % 999, i % 998 FROM n",
+            (count,),
+        )
+        connection.commit()
+
+    def peak(rows: int) -> int:
+        """KiB that the command had at the most."""
+        words = ["export", "windows", "--size", "60", "--format", format_, "--to", str(rows * 60_000)]
+        words += ["--output", str(tmp_path / "out"), "--data-dir", str(data_dir)]
+        done = subprocess.run([sys.executable, "-c", MEASURED, *words], capture_output=True, text=True, timeout=120)
+        assert f"{rows} rows in" in done.stderr
+        return int(done.stderr.splitlines()[-1])
+
+    assert peak(count) - peak(count // 10) < 20_000

@@ -252,4 +252,4 @@ async def test_ranges_are_half_open_and_limits_hold_over_tasks(tmp_path: Path) -
         starts = [w.window_start - T0 for w in reader.windows("a", size_s=10, from_ms=T0 + 10_000, to_ms=T0 + 30_000)]
         assert starts == [10_000, 20_000]
         assert reader.sizes("a") == [10, 3_600, 86_400] and reader.sizes("b") == []
-        assert reader.summary("a") == Summary("a", T0, T0 + 50_000, 10, 0, 0) and reader.summary("b") is None
+        assert reader.summary("a") == Summary("a", T0, T0 + 50_000, 10, 0, 0, (10,)) and reader.summary("b") is None

@@ -17,6 +17,7 @@ from heartbeat.errors import HistoryError, Retry
 from heartbeat.records import Late, Pulse
 from heartbeat.sinks import history_file, history_schema
 from heartbeat.sinks.history_reader import HistoryReader
+from heartbeat.sinks.history_upkeep import ROWS_A_STEP
 from heartbeat.topics import HOUR_MS
 from tests.sinks.model import T0, StillClock, late, open_history, pulse, scored
 
@@ -293,3 +294,24 @@ async def test_sweeping_goes_in_small_steps_and_gives_the_space_back(tmp_path: P
     history.close()
     assert steps > 20
     assert history.path.stat().st_size < size / 2
+
+
+async def test_storing_waits_for_no_more_than_one_small_step(tmp_path: Path) -> None:
+    """However much has to be swept out, whatever comes is stored between two steps of it."""
+    clock = StillClock()
+    history = open_history(tmp_path, clock, history_days=1)
+    count = 12_000
+    for start in range(0, count, 4_000):
+        windows = [pulse(10, T0 + 10_000 * at, [scored("1")]) for at in range(start, start + 4_000)]
+        await history.store_windows(WINDOWS, [(start + at, window) for at, window in enumerate(windows)])
+    clock.ms += 3 * DAY_MS
+    left, steps, stored_at = [count], 0, []
+    with closing(sqlite3.connect(history.path)) as connection:
+        while await history.maintain(clock.ms):
+            steps += 1
+            await history.store_posts(POSTS, [(steps, clock.ms, scored(f"{steps}", time_ms=clock.ms))])
+            stored_at.append(steps)
+            left.append(connection.execute("SELECT count(*) FROM windows").fetchone()[0])
+    history.close()
+    assert left[-1] == 0 and stored_at == list(range(1, steps + 1))
+    assert max(before - after for before, after in zip(left, left[1:], strict=False)) <= ROWS_A_STEP

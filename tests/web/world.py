@@ -316,7 +316,7 @@ class WorldHistory:
             window = self._world.stored[task, size_s, start_ms]
             if size_s != min(SIZES):
                 continue
-            before = spans.get(task, TaskSpan(task, start_ms, start_ms, 0, 0, self._world.late[task]))
+            before = spans.get(task, TaskSpan(task, start_ms, start_ms, 0, 0, self._world.late[task], SIZES))
             spans[task] = before._replace(
                 first_ms=min(before.first_ms, start_ms),
                 last_ms=max(before.last_ms, start_ms + 1000 * size_s),

@@ -65,7 +65,7 @@ export class TaskStore {
   }
 
   describe(task) {
-    Object.assign(this, { title: task.title, query: task.query, configured: task.configured });
+    Object.assign(this, { title: task.title, query: task.query, configured: task.configured, sizes: task.sizes });
     this.late = Math.max(this.late, task.late);
     if (task.first) this.first = Math.min(this.first ?? Infinity, Date.parse(task.first));
     if (task.last) this.last = Math.max(this.last ?? -Infinity, Date.parse(task.last));

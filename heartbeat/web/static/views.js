@@ -24,7 +24,7 @@ function replayed({ first, last }, sizes) {
 }
 
 export function viewsOf(store, sizes, now, rangeMs) {
-  if (!store.configured) return replayed(store, sizes);
+  if (!store.configured) return replayed(store, store.sizes?.length ? store.sizes : sizes);
   const [least, most] = [sizes[0], sizes.at(-1)];
   const reach = Math.max(600_000, 1000 * least * PULSE_WINDOWS);
   const begin = store.beginning(least);

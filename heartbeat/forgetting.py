@@ -27,6 +27,7 @@ from heartbeat.feeds.cursors import standings
 from heartbeat.records import Codec, Detected, Late, Post, Pulse, Scored
 from heartbeat.settling import settled
 from heartbeat.sinks import history_forgetting
+from heartbeat.sinks.history_forgetting import Stored
 from heartbeat.sinks.places import Place, PostId
 from heartbeat.station import Station
 from heartbeat.topics import partition_of, post_key
@@ -36,6 +37,7 @@ FEED: Final = "forget"
 CUT_TRIES: Final = 50
 CUT_PAUSE_S: Final = 0.1
 _UNIT: Final = 500
+_AGENTS: Final = ("language", "sentiment", "pulse", "history-posts", "history-windows")
 _WITH_TEXT: Final = (topics.INGEST.name, topics.LANGUAGE.name, topics.SENTIMENT.name)
 _ALL: Final = (*_WITH_TEXT, topics.PULSE.name, topics.DEADLETTERS.name)
 
@@ -73,9 +75,10 @@ class Forgetting:
     async def posts(self, ids: Sequence[PostId]) -> AsyncIterator[Step]:
         """Forget these posts; a step for each place, in the order in which it was done."""
         path, history = self._station.history.path, self._station.history
-        await settled(self._station, self._log)
+        await self._settled()
         before = await asyncio.to_thread(history_forgetting.find, path, ids)
-        windows = await asyncio.to_thread(history_forgetting.windows_of, path, before)
+        counted = [*before, *await self._told(set(ids))]
+        windows = await asyncio.to_thread(history_forgetting.windows_of, path, counted)
         await self._delete(ids)
         left = await asyncio.to_thread(history_forgetting.find, path, ids)
         for at in range(0, len(left), history_forgetting.POSTS_A_STEP):
@@ -93,7 +96,7 @@ class Forgetting:
 
     async def author(self, author: str) -> AsyncIterator[Step]:
         """Forget the posts of an author, as far as the topics still say whose they are."""
-        await settled(self._station, self._log)
+        await self._settled()
         ids = await self._by_author(author)
         yield Step("topics", len(ids), "posts found by their author")
         if ids:
@@ -119,7 +122,7 @@ class Forgetting:
                 f"{task} is configured: its windows would come back with the next post; take it out of tasks.yaml and "
                 "start the worker anew first"
             )
-        await settled(self._station, self._log)
+        await self._settled()
         if next(self._station.view.windows(task), None) is not None:
             raise HeartbeatError(
                 f"{task} has windows that may still change, and would come back; try again when they are sealed: some "
@@ -153,9 +156,23 @@ class Forgetting:
                 appends.append(Append(topics.INGEST.name, partition_of(key, partitions), key.encode(), value))
         for at in range(0, len(appends), _UNIT):
             await self._log.write(UnitWrite(appends=appends[at : at + _UNIT]))
-        await settled(self._station, self._log)
+        await self._settled()
         await asyncio.sleep(2 * self._station.settings.publish_s)  # corrected windows are published by then
-        await settled(self._station, self._log)
+        await self._settled()
+
+    async def _settled(self) -> None:
+        """Wait for what this rests on; not for those who pass figures on to somewhere else, which may be away."""
+        await settled(self._station, self._log, agents=_AGENTS)
+
+    async def _told(self, wanted: set[PostId]) -> list[Stored]:
+        """In which tasks and when these posts were counted, as far as the topics say: also after they were deleted."""
+        found = await erasure.find(
+            self._log,
+            [topics.SENTIMENT.name],
+            lambda record: record.key is not None and _from_key(record.key) in wanted,
+        )
+        scores = [score for one in found if isinstance(score := self._decoded(one.record), Scored)]
+        return [Stored(score.task, score.time_ms, score.source, score.id) for score in scores]
 
     async def _by_author(self, author: str) -> list[PostId]:
         found = await erasure.find(

@@ -7,7 +7,7 @@ topic is looked at. InfluxDB is not waited for: it may be away for days.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from heartbeat import topics
@@ -18,16 +18,23 @@ from heartbeat.station import GROUPS, Station
 LOOK_EVERY_S: Final = 0.05
 
 
-async def settled(station: Station, log: Log, *, before_pulse: Callable[[], Awaitable[None]] | None = None) -> None:
+async def settled(
+    station: Station,
+    log: Log,
+    *,
+    agents: Collection[str] | None = None,
+    before_pulse: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Wait for it.
 
     Args:
         station: its agents are at work.
         log: its log.
+        agents: the names of those that are waited for; None: all.
         before_pulse: awaited when `pulse` is through with what it reads, before what it has written is looked at.
     """
     for agent in station.agents:
-        if agent.name == influx.NAME:
+        if agent.name == influx.NAME or (agents is not None and agent.name not in agents):
             continue
         if agent.topic == topics.PULSE and before_pulse is not None:
             await before_pulse()

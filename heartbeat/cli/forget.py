@@ -45,6 +45,8 @@ def forget(
             raise Misuse("it cannot be undone: add --yes")
         click.confirm(f"forget {what}, for good?", abort=True, err=True)
     posts = [(source, post_id)] if source is not None and post_id is not None else []
+    if not as_json:
+        click.echo("waiting until what is under way has been counted …", err=True)
     connection = control.connect(settings.data_dir)
     if connection is not None:
         for part in control.call(connection, "forget", posts=posts, author=author, task=task):

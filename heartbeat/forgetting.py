@@ -1,9 +1,9 @@
 """Forgets posts, authors and tasks, now and everywhere, while a worker runs and when none does.
 
-A post is deleted as its feed would have deleted it: through the stream, so that open windows, late corrections and what
-is remembered against duplicates follow as always. What the stream does not remember any more is taken out of the
-history directly. Last, the messages that hold its text or its author are overwritten in the log, and both files' WALs
-are cut. Each step may be cut off and done again: whatever is gone already is found no more.
+A post is deleted as its feed would have deleted it: through the stream, so that open windows, sealed ones, what people
+said of it and what is remembered against duplicates follow as always. What the stream does not remember any more is
+taken out of the history directly. Last, the messages that hold its text or its author are overwritten in the log, and
+the WALs are cut. Each step may be cut off and done again: whatever is gone already is found no more.
 
 What is kept outside of log and history has a `Place` of its own (`sinks.places`).
 """
@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 
 from heartbeat import topics
+from heartbeat.corrections.rows import Gone
 from heartbeat.engine import erasure
 from heartbeat.engine.erasure import Found
 from heartbeat.engine.log import Append, LogRecord, UnitWrite
@@ -37,7 +38,7 @@ FEED: Final = "forget"
 CUT_TRIES: Final = 50
 CUT_PAUSE_S: Final = 0.1
 _UNIT: Final = 500
-_AGENTS: Final = ("language", "sentiment", "pulse", "history-posts", "history-windows")
+_AGENTS: Final = ("language", "sentiment", "pulse", "history-posts", "history-windows", "corrections")
 _WITH_TEXT: Final = (topics.INGEST.name, topics.LANGUAGE.name, topics.SENTIMENT.name)
 _ALL: Final = (*_WITH_TEXT, topics.PULSE.name, topics.DEADLETTERS.name)
 
@@ -79,12 +80,15 @@ class Forgetting:
         before = await asyncio.to_thread(history_forgetting.find, path, ids)
         counted = [*before, *await self._told(set(ids))]
         windows = await asyncio.to_thread(history_forgetting.windows_of, path, counted)
+        gone = [Gone(source, post_id, None) for source, post_id in ids]
+        corrected = await asyncio.to_thread(self._station.corrections.retract, gone)
         await self._delete(ids)
         left = await asyncio.to_thread(history_forgetting.find, path, ids)
         for at in range(0, len(left), history_forgetting.POSTS_A_STEP):
             part = left[at : at + history_forgetting.POSTS_A_STEP]
             await history.perform(lambda tables, part=part: history_forgetting.take_out(tables, part))  # type: ignore[misc]
         yield Step("history", len(before), "posts with their scores and texts, taken out of their windows")
+        yield Step("corrections", corrected, "corrected posts with their texts")
         for place in self._places:
             yield Step(place.name, await place.forget_posts(ids, windows), "things of these posts")
         wanted = set(ids)
@@ -135,6 +139,7 @@ class Forgetting:
         while removed := await history.perform(lambda tables: history_forgetting.remove_task(tables, task)):
             rows += removed
         yield Step("history", rows, "rows: windows, posts, hours and days")
+        yield Step("corrections", await asyncio.to_thread(self._take_back, task), "corrections made in this task")
         for place in self._places:
             yield Step(place.name, await place.forget_task(task), "things of this task")
         found = await erasure.find(
@@ -159,6 +164,11 @@ class Forgetting:
         await self._settled()
         await asyncio.sleep(2 * self._station.settings.publish_s)  # corrected windows are published by then
         await self._settled()
+
+    def _take_back(self, task: str) -> int:
+        corrections = self._station.corrections
+        made = [each for each in corrections.all(every=True) if each.post.task == task]
+        return sum(corrections.take_back(each.post.source, each.post.id, each.number)[0] for each in made)
 
     async def _settled(self) -> None:
         """Wait for what this rests on; not for those who pass figures on to somewhere else, which may be away."""

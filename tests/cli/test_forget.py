@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from heartbeat.corrections.rows import Correction, SeenPost
+from heartbeat.corrections.store import Corrections
 from tests.cli.commands import Done, environment, run
 from tests.proof.processes import finish, kill, listens, replay, worker
 
@@ -74,6 +76,13 @@ def fragments(data: Path, *words: str) -> list[str]:
     return [path.name for path in files for word in words if word.encode() in path.read_bytes()]
 
 
+def correct(data: Path, post_id: str, source: str) -> None:
+    """Somebody has said something of a post."""
+    seen = SeenPost(source, post_id, 0, f"{SECRET} indeed", TASK, BEGIN_MS, "neutral", "en", 0.9, 0.1, 0.8, 0.1, "m/1")
+    with Corrections(data / "corrections.db", writing=True) as corrections:
+        corrections.bring_in([Correction(0, BEGIN_MS, "negative", None, seen)])
+
+
 def forget(data: Path, *words: str, **env: str) -> Done:
     return run("forget", *words, "--yes", "--data-dir", str(data), **{**FAST, **env})
 
@@ -103,11 +112,14 @@ def data(whole: Path, tmp_path: Path) -> Path:
 
 
 def test_an_author_is_gone_to_the_last_byte(data: Path, without: list[dict[str, Any]]) -> None:
+    correct(data, "p3", "x")
+    assert "corrections.db" in fragments(data, SECRET)
     done = forget(data, "--author", AUTHOR)
     assert done.code == 0, done.err
     assert done.out.splitlines() == [
         "topics: 3 posts found by their author",
         "history: 3 posts with their scores and texts, taken out of their windows",
+        "corrections: 1 corrected posts with their texts",
         "topics: 9 messages with texts, overwritten",
         "dead letters: 0 that name the author, overwritten",
     ]
@@ -173,6 +185,7 @@ def test_what_the_stream_does_not_remember_any_more_is_taken_out_all_the_same(
 
 
 def test_a_task_is_gone(data: Path) -> None:
+    correct(data, "p3", "x")
     done = forget(data, "--task", TASK)
     assert done.code == 0, done.err
     assert windows(data) == [] and kept(data) == []

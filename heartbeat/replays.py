@@ -156,6 +156,7 @@ class Replay:
 
     async def _settled(self) -> None:
         """Wait until everything that is in the log now, and all that follows from it, is done."""
+
         async def closed() -> None:
             while self._holds_windows():
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -178,12 +179,6 @@ class Replay:
         return [
             f"{left:,} records of windows wait for InfluxDB ({why}); nothing is lost: a worker writes them by itself"
         ]
-
-        async def closed() -> None:
-            while self._holds_windows():
-                await asyncio.sleep(LOOK_EVERY_S)
-
-        await settled(self._station, self._log, before_pulse=closed)
 
     def _holds_windows(self) -> bool:
         """Whether a window of the task is in the durable state of `pulse`."""

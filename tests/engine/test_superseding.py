@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from heartbeat.engine import erasure
 from heartbeat.engine import superseding as module
 from heartbeat.engine.log import TP, Advance, Append, LogRecord, UnitWrite
 from heartbeat.engine.retention import Retention
@@ -169,3 +170,22 @@ async def test_what_nobody_reads_does_not_grow_with_time(tmp_path: Path, hours: 
     assert len(await story.log.fetch(HERE, 0, 10**6, 0)) == windows + 1  # the first message, which stays
     await story.check()
     story.log.close()
+
+
+async def test_a_chunk_of_which_something_was_erased_stays_as_it_is(tmp_path: Path) -> None:
+    log = SqliteLog.open(tmp_path / "log.db", clock=(clock := FakeClock()))
+    log.create_topic(TOPIC, 2)
+    await log.write(UnitWrite([Append(*HERE, key, b"1") for key in (b"first", b"a", b"b", b"c", b"d")]))
+    await log.write(UnitWrite([Append(*HERE, key, b"2") for key in (b"a", b"b", b"b")]))
+    gone = await erasure.find(log, [TOPIC.name], lambda record: record.offset in (0, 2))
+    assert await erasure.erase(log, gone) == 2
+    await log.write(UnitWrite([Append(*HERE, b"c", b"3")]))
+    clock.advance(3600)
+    with worth_it_from(0.0):
+        removed, _ = await Superseding(log, clock, {TOPIC.name: MINUTE_MS}).run_once()
+    left = [(record.offset, record.key, record.value) for record in await log.fetch(HERE, 0, 100, 0)]
+    assert removed == 1
+    assert left == [
+        (1, b"a", b"1"), (3, b"c", b"1"), (4, b"d", b"1"), (5, b"a", b"2"), (7, b"b", b"2"), (8, b"c", b"3"),
+    ]  # fmt: skip
+    log.close()

@@ -43,7 +43,13 @@ async def filled(folder: Path) -> Path:
 def test_steps_that_were_released_are_never_changed() -> None:
     """A file out there was made by exactly these: a change of the schema is one more step."""
     digests = [hashlib.sha256(step.encode()).hexdigest()[:16] for step in history_schema.STEPS]
-    assert digests == ["d217bca530b3bf8d", "98833644ee70e432", "83956d3d9bfc40b7", "28e7f5c224b160de", "5dc86978465ce76b"]
+    assert digests == [
+        "d217bca530b3bf8d",
+        "98833644ee70e432",
+        "83956d3d9bfc40b7",
+        "28e7f5c224b160de",
+        "5dc86978465ce76b",
+    ]
 
 
 async def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

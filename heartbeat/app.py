@@ -26,7 +26,8 @@ from heartbeat.models.configured import ConfiguredModels
 from heartbeat.models.overload import Overload
 from heartbeat.services import ControlService, FeedsService, ModelsService, UpkeepService
 from heartbeat.settings import Settings
-from heartbeat.station import GROUPS, Station
+from heartbeat.station import Station
+from heartbeat.topics import GROUPS
 from heartbeat.views import Views
 from heartbeat.web.install import install
 from heartbeat.windows.ids import Layout

@@ -22,8 +22,8 @@ from heartbeat.feeds.cursors import standing
 from heartbeat.feeds.replay import ReplayFeed
 from heartbeat.feeds.runner import FeedRunner
 from heartbeat.feeds.supervisor import Feeds
-from heartbeat.station import GROUPS, Station
-from heartbeat.topics import partition_of
+from heartbeat.station import Station
+from heartbeat.topics import GROUPS, partition_of
 from heartbeat.windows.ids import WindowId
 
 _LOOK_EVERY_S: Final = 0.05

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from heartbeat.feeds import demo
 from heartbeat.feeds.status import FeedInfo
 from heartbeat.feeds.supervisor import Feeds
 from heartbeat.health import State
+from heartbeat.log_calls import LOG_CALLS, LogCall
 from heartbeat.models.swap import SWAPPED, ModelSwap, Outcome
 from heartbeat.models.trial import Sample
 from heartbeat.replays import Replay
@@ -194,7 +196,9 @@ class ControlService(Service):
     ) -> None:
         super().__init__(**kwargs)
         self.app, self.station, self.feeds, self.models = app, station, feeds, models
-        self.server = ControlServer(station.settings.data_dir, {"replay": self._replay, "models use": self._use_models})
+        calls = {"replay": self._replay, "models use": self._use_models, "feeds": self._feeds}
+        calls |= {name: partial(self._ask_log, call) for name, call in LOG_CALLS.items()}
+        self.server = ControlServer(station.settings.data_dir, calls)
 
     async def on_start(self) -> None:
         """Listen."""
@@ -217,6 +221,14 @@ class ControlService(Service):
         )
         async for progress in replay.run():
             yield asdict(progress)
+
+    async def _ask_log(self, call: LogCall, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        async for part in call(_log(self.app), self.station.clock, request):
+            yield part
+
+    async def _feeds(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        """How each feed is doing."""
+        yield {"feeds": [asdict(info) for info in self.feeds.infos()], "done": True}
 
     async def _use_models(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         """Read the settings again; says what came of it, from which file, and what is followed now."""

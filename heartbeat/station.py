@@ -32,10 +32,8 @@ from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
 from heartbeat.sinks.history import History
 from heartbeat.tasks import Task
-from heartbeat.topics import DAY_MS, HOUR_MS, Topic
+from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic
 
-GROUPS: Final = "heartbeat"
-"""The prefix of all consumer groups."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """Beside a busy event loop, the threads of models and files wait this long for the interpreter instead of 5 ms."""
 COLLECT_AFTER: Final = 50_000, 20, 50

@@ -19,7 +19,7 @@ _COMMANDS = {
     "export": "Write windows or posts as CSV, JSONL or Parquet.",
     "predict": "Say the language or sentiment of each line of standard input.",
     "corrections": "Show, export, import and delete what people say of posts.",
-    "deadletters": "Show what could not be used, and why.",
+    "deadletters": "See, replay and erase what could not be used.",
     "models": "List, check, compare and choose models.",
 }
 

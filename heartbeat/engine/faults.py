@@ -26,6 +26,8 @@ POINTS: Final = (
     "log.state",  # before a state store is read
     "retention.step",  # inside the transaction that removes messages
     "retention.checkpoint",  # before the WAL is cut
+    "letters.replay",  # inside the transaction that gives dead letters back
+    "letters.erase",  # inside the transaction that erases messages
     "log.close",  # the writer is drained, nothing closed yet
     "log.closed",  # everything closed
 )

@@ -170,6 +170,11 @@ class SqliteLog(SqliteReader):
             done.set_exception(error)
         return done
 
+    def nudge(self) -> None:
+        """Have everybody look who waits for a message: work that was submitted has appended some."""
+        for waiting in list(self._waiting.values()):
+            self._wake(waiting)
+
     def submit(self, work: Work[T], *, alone: bool = False) -> asyncio.Future[T]:
         """Have the writer do something between units, in a transaction of its own unless `alone` (see `Task`)."""
         return asyncio.wrap_future(self._task(work, alone=alone))

@@ -47,6 +47,7 @@ class Unit:
         end: where it stands after it; equal to `start` for a tick.
         messages: how many messages it covers, dead letters included.
         dead: how many of them go to dead letters.
+        aside: how many of them do so without counting for the breaker.
         appends: outputs, in the order of their emission, then changelog rows.
         write: what the log is asked to make durable, once sealed.
         is_durable: whether its write is known to be durable.
@@ -59,6 +60,7 @@ class Unit:
         "_partitions",
         "agent",
         "appends",
+        "aside",
         "dead",
         "end",
         "group",
@@ -83,7 +85,7 @@ class Unit:
         messages: int = 0,
     ) -> None:
         self.agent, self.group, self.tp, self.start, self.end = agent, group, tp, start, end
-        self.messages, self.dead = messages, 0
+        self.messages, self.dead, self.aside = messages, 0, 0
         self.appends: list[Append] = []
         self.puts: list[Put] = []
         self.is_durable = False

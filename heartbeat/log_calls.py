@@ -87,12 +87,14 @@ async def _newer(log: SqliteLog, each: LetterId, rules: Rules) -> int | None:
     record, said = records[0], letter(each.partition, records[0])
     if said.source is None or said.agent in rules.order_free or said.topic not in log.topics():
         return 0
+    if log.state(STORE).get_many(each.partition, [b"%d" % each.offset]):
+        return 0
     partition, offset = said.source
     if partition >= log.partitions(said.topic):
         return 0
     at = offset + 1
     while page := await log.fetch(TP(said.topic, partition), at, PAGE, 0.0):
-        if any(rules.superseded(record, later) for later in page):
+        if any(rules.superseded(said.agent, record, later) for later in page):
             return None
         at = page[-1].offset + 1
         await asyncio.sleep(0)
@@ -121,7 +123,7 @@ def _some(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def _ids(request: Mapping[str, Any]) -> Sequence[LetterId]:
     try:
-        return [LetterId.parse(text) for text in request["letters"]]
+        return list(dict.fromkeys(LetterId.parse(text) for text in request["letters"]))
     except ValueError as error:
         raise LogError(str(error)) from error
 

@@ -19,6 +19,9 @@ _COMMANDS = {
     "export": "Write windows or posts as CSV, JSONL or Parquet.",
     "predict": "Say the language or sentiment of each line of standard input.",
     "corrections": "Show, export, import and delete what people say of posts.",
+    "tasks": "What is followed, and what there is of it.",
+    "feeds": "How each feed is doing.",
+    "topics": "What the log holds, how far it has been read, and its messages.",
     "deadletters": "See, replay and erase what could not be used.",
     "models": "List, check, compare and choose models.",
 }

@@ -62,8 +62,8 @@ class Messages:
         """What a message says: `type` and `value`, or `problem` where it cannot be read."""
         if value is None:
             return {"type": None, "value": None}
-        if topic == CURSORS.name:
-            return {"type": "Standing", "value": _json(value)}
+        if topic == CURSORS.name or not value.startswith(b"\0"):  # our own topics of rows are JSON, or nearly
+            return {"type": "row", "value": _json(value)}
         try:
             record = self._codec.decode(value)
         except HeartbeatError as error:

@@ -20,7 +20,7 @@ import orjson
 from heartbeat.engine import sqlite_state
 from heartbeat.engine.faults import point
 from heartbeat.engine.letters import STORE, Letter, LetterId, is_letter, letter
-from heartbeat.engine.log import ONLY_FOR, Append, LogRecord, Put
+from heartbeat.engine.log import ONLY_FOR, Append, LogRecord, Put, addressee
 from heartbeat.engine.sqlite_chunks import pack
 from heartbeat.engine.sqlite_group import Group
 from heartbeat.engine.sqlite_ledger import Ledger
@@ -66,9 +66,13 @@ class Rules:
     order_free: Collection[str]
     about: Callable[[LogRecord], object]
 
-    def superseded(self, record: LogRecord, later: LogRecord) -> bool:
-        """Whether a later message is about the same."""
-        return later.key == record.key and self.about(later) == self.about(record)
+    def superseded(self, agent: str, record: LogRecord, later: LogRecord) -> bool:
+        """Whether a later message that reached the agent is about the same."""
+        return (
+            later.key == record.key
+            and addressee(later.headers) in (None, agent.encode())
+            and self.about(later) == self.about(record)
+        )
 
 
 def against(ledger: Ledger, rules: Rules, said: Letter) -> str:
@@ -123,7 +127,7 @@ def redeliver(
             if said.agent not in rules.order_free:
                 begin = max((looked or {}).get(each, 0), offset + 1)
                 newer = (later for later in messages_from(con, ledger, slot, begin))
-                if any(rules.superseded(record, later) for later in newer):
+                if any(rules.superseded(said.agent, record, later) for later in newer):
                     outcomes.append(Outcome(str(each), False, why=SUPERSEDED))
                     continue
             batch = appends.setdefault(slot, [])

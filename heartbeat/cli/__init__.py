@@ -19,11 +19,13 @@ _COMMANDS = {
     "export": "Write windows or posts as CSV, JSONL or Parquet.",
     "predict": "Say the language or sentiment of each line of standard input.",
     "corrections": "Show, export, import and delete what people say of posts.",
+    "config": "Check the configuration, and show where each value comes from.",
     "tasks": "What is followed, and what there is of it.",
     "feeds": "How each feed is doing.",
     "topics": "What the log holds, how far it has been read, and its messages.",
     "deadletters": "See, replay and erase what could not be used.",
     "models": "List, check, compare and choose models.",
+    "completion": "Print a script that has the shell complete commands and options.",
 }
 
 

@@ -95,7 +95,7 @@ def _known(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _object(name: str, task: Task | None, query: Sequence[str], kept: Mapping[str, Any] | None) -> dict[str, Any]:
-    nothing = {"sizes_s": [], "from": None, "to": None, "posts": 0, "unscored": 0, "late": 0}
+    nothing: dict[str, Any] = {"sizes_s": [], "from": None, "to": None, "posts": 0, "unscored": 0, "late": 0}
     return {
         "task": name,
         "configured": task is not None,

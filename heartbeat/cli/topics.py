@@ -16,8 +16,10 @@ from heartbeat.cli.printing import print_json, print_table, size
 from heartbeat.engine.log import TP, LogRecord
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.settings import Settings
-from heartbeat.topics import GROUPS
+from heartbeat.topics import ALL, GROUPS
 
+_NAMES: Final = [topic.name for topic in ALL]
+"""What a shell completes; a log has others besides, with tables' rows."""
 _PAGE: Final = 500
 _EVERY_S: Final = 1.0
 _SHORTEST: Final = 60
@@ -61,7 +63,7 @@ def list_(settings: Settings, *, as_json: bool, follow: bool) -> None:
 
 
 @topics.command(short_help="One topic: its partitions and its messages.")
-@click.argument("name")
+@click.argument("name", shell_complete=lambda ctx, param, begun: [one for one in _NAMES if one.startswith(begun)])
 @click.option("--partition", type=click.IntRange(min=0), help="Messages of this partition alone.")
 @click.option("--from-offset", type=click.IntRange(min=0), help="Messages from this offset on, all of them.")
 @click.option(

@@ -31,6 +31,7 @@
     │   ├── CorrectedMeanwhile somebody else has corrected it since it was looked at
     │   ├── CorrectionsUnusable    the file of corrections cannot be used
     │   └── BadLine            a line of a file is no correction; names line and field (`corrections.lines`)
+    ├── BackupError            a backup cannot be made, or not be used
     └── StartError             the worker cannot start (port in use, folder not writable, …)
 
 A message says what happened, to which input, and what to do about it. `str(error)` is made to be shown to a
@@ -187,6 +188,10 @@ class CorrectedMeanwhile(CorrectionError):
 
 class CorrectionsUnusable(CorrectionError):
     """The file of corrections cannot be used, now or at all."""
+
+
+class BackupError(HeartbeatError):
+    """A backup cannot be made, or not be used."""
 
 
 class StartError(HeartbeatError):

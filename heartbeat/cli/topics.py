@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -28,16 +29,21 @@ _SHORTEST: Final = 60
 @click.group(invoke_without_command=True, short_help="What the log holds, and how far it has been read.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, by partition.")
 @click.option("--follow", is_flag=True, help="Again every second, until Ctrl-C.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where everything that is kept lives [HEARTBEAT_DATA_DIR, or data].",
+)
 @click.pass_context
-def topics(context: click.Context, as_json: bool, follow: bool) -> None:
+def topics(context: click.Context, as_json: bool, follow: bool, data_dir: Path | None) -> None:
     """List topics: partitions, messages, bytes, and how far each agent is behind.
 
     Works while a worker runs and when none does. `heartbeat topics show NAME` shows the messages of one.
     """
     if context.invoked_subcommand is None:
-        context.invoke(list_, as_json=as_json, follow=follow)
-    elif as_json or follow:
-        raise click.UsageError("give --json and --follow behind `show`")
+        context.invoke(list_, as_json=as_json, follow=follow, data_dir=data_dir)
+    elif as_json or follow or data_dir is not None:
+        raise click.UsageError(f"give options behind `{context.invoked_subcommand}`")
 
 
 @topics.command("list", short_help="The same as `heartbeat topics`.")

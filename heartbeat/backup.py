@@ -28,6 +28,7 @@ import orjson
 from heartbeat import __version__
 from heartbeat.engine import sqlite_schema
 from heartbeat.engine.ownership import LOCK_NAME, owner
+from heartbeat.engine.sqlite_integrity import faults
 from heartbeat.errors import BackupError
 from heartbeat.sinks import history_file
 from heartbeat.sinks.table_writers import rfc3339
@@ -69,6 +70,7 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
             with closing(sqlite_schema.connect(log, read_only=True)) as con:
                 sqlite_schema.check_version(con, log)
                 _copy(con, copies / log.name)
+            _check(copies, data_dir)
             _put_back(copies)
             names = [name for name in FILES if (copies / name).exists()]
             manifest = {
@@ -96,6 +98,24 @@ def _copy(source: sqlite3.Connection, target: Path) -> None:
     with closing(sqlite3.connect(target)) as to:
         source.backup(to, pages=-1)
         to.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+
+def _check(copies: Path, data_dir: Path) -> None:
+    """Look through the copies: a backup of what is damaged would be none.
+
+    Raises:
+        BackupError: something is damaged.
+    """
+    for name in FILES:
+        if (copies / name).exists():
+            with closing(sqlite3.connect(copies / name)) as con:
+                found = con.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if found == "ok" and name == sqlite_schema.FILE_NAME:
+                    found = next(faults(con), "ok")
+            if found != "ok":
+                raise BackupError(
+                    f"{data_dir / name} is damaged ({found}): there is no backup of it; `heartbeat doctor` says more"
+                )
 
 
 def _put_back(copies: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from heartbeat.clock import Clock
 from heartbeat.engine.erasure import erase
-from heartbeat.engine.letters import STORE, LetterId, letter
+from heartbeat.engine.letters import STORE, Letter, LetterId, letter
 from heartbeat.engine.log import TP, LogRecord, Put, UnitWrite
 from heartbeat.engine.redelivery import SUPERSEDED, Outcome, Rules, redeliver
 from heartbeat.engine.retention import truncate
@@ -59,46 +59,58 @@ async def replay_letters(log: SqliteLog, clock: Clock, request: Mapping[str, Any
     """
     rules = _Rules(log).rules
     for some in _some(_ids(request)):
-        looked: dict[LetterId, int] = {}
-        known: list[Outcome] = []
-        for each in some:
-            place = await _newer(log, each, rules)
-            if place is None:
-                known.append(Outcome(str(each), False, why=SUPERSEDED))
-            else:
-                looked[each] = place
-        outcomes = await log.submit(redeliver(list(looked), rules, clock.now_ms(), looked)) if looked else []
-        log.nudge()
-        yield {"outcomes": [outcome._asdict() for outcome in (*known, *outcomes)]}
+        looked = await _looked(log, some, rules)
+        outcomes = [Outcome(str(each), False, why=SUPERSEDED) for each in some if looked.get(each) is None]
+        left = {each: place for each, place in looked.items() if place is not None}
+        if left:
+            outcomes += await log.submit(redeliver(list(left), rules, clock.now_ms(), left))
+            log.nudge()
+        yield {"outcomes": [outcome._asdict() for outcome in outcomes]}
     yield {"outcomes": [], "done": True}
 
 
-async def _newer(log: SqliteLog, each: LetterId, rules: Rules) -> int | None:
-    """Up to where nothing newer about the same follows a letter's message; None if something does.
+async def _looked(log: SqliteLog, ids: Sequence[LetterId], rules: Rules) -> dict[LetterId, int | None]:
+    """Up to where nothing newer about the same follows each letter's message; None where something does.
 
-    Looked for in steps here, since it may be long ago; the transaction looks at what has come since.
+    Looked for in steps here, since it may be a long way; the transaction looks at what has come since.
     """
+    looked: dict[LetterId, int | None] = dict.fromkeys(ids, 0)
+    waiting: dict[TP, dict[LetterId, tuple[Letter, LogRecord]]] = {}
+    for each in ids:
+        found = await _open_letter(log, each)
+        if found is not None and found[0].source is not None and found[0].agent not in rules.order_free:
+            tp = TP(found[0].topic, found[0].source[0])
+            if tp in log.ledger().slots:
+                waiting.setdefault(tp, {})[each] = found
+    for tp, letters in waiting.items():
+        by_key: dict[bytes | None, list[LetterId]] = {}
+        for each, (_, record) in letters.items():
+            by_key.setdefault(record.key, []).append(each)
+        at = min(said.source[1] + 1 for said, _ in letters.values() if said.source is not None)
+        while page := await log.fetch(tp, at, PAGE, 0.0):
+            for later in page:
+                for each in by_key.get(later.key, ()):
+                    said, record = letters[each]
+                    assert said.source is not None
+                    if later.offset > said.source[1] and rules.superseded(said.agent, record, later):
+                        looked[each] = None
+            at = page[-1].offset + 1
+            await asyncio.sleep(0)
+        for each in letters:
+            if looked[each] is not None:
+                looked[each] = at
+    return looked
+
+
+async def _open_letter(log: SqliteLog, each: LetterId) -> tuple[Letter, LogRecord] | None:
+    """A letter that has not been replayed, with its message."""
     tp = TP(DEADLETTERS.name, each.partition)
-    if DEADLETTERS.name not in log.topics() or each.partition >= log.partitions(DEADLETTERS.name):
-        return 0
+    if tp not in log.ledger().slots or log.state(STORE).get_many(each.partition, [b"%d" % each.offset]):
+        return None
     records = await log.fetch(tp, each.offset, 1, 0.0)
     if not records or records[0].offset != each.offset:
-        return 0
-    record, said = records[0], letter(each.partition, records[0])
-    if said.source is None or said.agent in rules.order_free or said.topic not in log.topics():
-        return 0
-    if log.state(STORE).get_many(each.partition, [b"%d" % each.offset]):
-        return 0
-    partition, offset = said.source
-    if partition >= log.partitions(said.topic):
-        return 0
-    at = offset + 1
-    while page := await log.fetch(TP(said.topic, partition), at, PAGE, 0.0):
-        if any(rules.superseded(said.agent, record, later) for later in page):
-            return None
-        at = page[-1].offset + 1
-        await asyncio.sleep(0)
-    return at
+        return None
+    return letter(each.partition, records[0]), records[0]
 
 
 async def purge_letters(log: SqliteLog, clock: Clock, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:

@@ -39,7 +39,7 @@ def rights(data_dir: Path) -> Iterator[Finding]:
         except FileNotFoundError:
             continue
         if said.st_uid != os.geteuid() and os.geteuid() != 0:
-            bad.append(wrong("permissions", f"{path} belongs to another user", f"`chown {os.getlogin()} {path}`"))
+            bad.append(wrong("permissions", f"{path} belongs to another user", f"`chown {os.geteuid()} {path}`"))
         elif stat.S_IMODE(said.st_mode) & 0o077 and (path == data_dir or path.name != LOCK_NAME):
             wanted = "700" if path.is_dir() else "600"
             mode = f"{stat.S_IMODE(said.st_mode):o}"

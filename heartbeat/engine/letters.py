@@ -102,8 +102,14 @@ async def newest(log: Log, limit: int) -> list[Letter]:
     """
     found: list[Letter] = []
     for partition in range(log.partitions(DEADLETTERS.name)):
-        end = log.end_offset(TP(DEADLETTERS.name, partition))
-        found += [one async for one in letters(log, partition, end - limit)]
+        tp = TP(DEADLETTERS.name, partition)
+        begin, until = log.begin_offset(tp), log.end_offset(tp)
+        own: list[Letter] = []
+        while until > begin and len(own) < limit:  # of those that were erased only the offset is left
+            back = max(begin, until - max(limit, PAGE))
+            own = [one async for one in letters(log, partition, back, until)] + own
+            until = back
+        found += own
     return sorted(found, key=lambda one: (one.at_ms, one.partition, one.offset))[-limit:]
 
 
@@ -124,13 +130,13 @@ async def first_of(log: Log, feed: str, limit: int) -> list[Letter]:
     return found
 
 
-async def letters(log: Log, partition: int, offset: int) -> AsyncIterator[Letter]:
-    """The letters of a partition from an offset on, up to its end."""
+async def letters(log: Log, partition: int, offset: int, until: int | None = None) -> AsyncIterator[Letter]:
+    """The letters of a partition from an offset on, up to its end or before another offset."""
     tp = TP(DEADLETTERS.name, partition)
     offset = max(offset, log.begin_offset(tp))
-    while records := await log.fetch(tp, offset, PAGE, 0.0):
+    while (until is None or offset < until) and (records := await log.fetch(tp, offset, PAGE, 0.0)):
         for record in records:
-            if is_letter(record):
+            if is_letter(record) and (until is None or record.offset < until):
                 yield letter(partition, record)
         offset = records[-1].offset + 1
         await asyncio.sleep(0)

@@ -111,14 +111,19 @@ def salvage(damaged: Path, target: Path) -> Report:
                 f"{damaged}: not even the table of its partitions can be read, so that no message can be given to a "
                 "topic; restore a backup"
             )
-        sqlite_schema.create(target)
-        with closing(sqlite_schema.connect(target, durable=True)) as con:
-            con.execute("BEGIN")
-            pages.unreadable = 0
-            _write_rows(con, pages, small)
-            _write_small(con, small, report)
-            con.execute("COMMIT")
-            con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        part = target.with_name(f"{target.name}.part")
+        try:
+            sqlite_schema.create(part)
+            with closing(sqlite3.connect(part, isolation_level=None)) as con:
+                con.execute("PRAGMA journal_mode = OFF").fetchall()  # it gets its name only once it is whole
+                con.execute("BEGIN")
+                pages.unreadable = 0
+                _write_rows(con, pages, small)
+                _write_small(con, small, report)
+                con.execute("COMMIT")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
         report.unreadable = pages.unreadable
     return report
 

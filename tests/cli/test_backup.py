@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import shutil
 import tarfile
 import time
 from pathlib import Path
@@ -141,3 +142,14 @@ def test_other_archives_are_refused(tmp_path: Path) -> None:
         assert not (tmp_path / "data").exists()
     done = backup(tmp_path, tmp_path / "b.tar.gz")
     assert done.code == 1 and "there is no log in" in done.err
+
+
+def test_what_is_damaged_is_not_backed_up(kept: Path, tmp_path: Path) -> None:
+    shutil.copytree(kept, tmp_path / "data")
+    content = bytearray((tmp_path / "data" / "log.db").read_bytes())
+    at = content.rindex(b"good")
+    content[at : at + 4] = b"evil"
+    (tmp_path / "data" / "log.db").write_bytes(content)
+    done = backup(tmp_path / "data", tmp_path / "b.tar.gz")
+    assert done.code == 1 and "is damaged (wrong checksum in" in done.err
+    assert os.listdir(tmp_path) == ["data"]

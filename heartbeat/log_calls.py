@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from heartbeat.clock import Clock
-from heartbeat.engine.erasure import erase
+from heartbeat.engine.letter_erasure import erase
 from heartbeat.engine.letters import STORE, Letter, LetterId, letter
 from heartbeat.engine.log import TP, LogRecord, Put, UnitWrite
 from heartbeat.engine.redelivery import SUPERSEDED, Outcome, Rules, redeliver

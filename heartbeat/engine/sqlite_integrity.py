@@ -31,7 +31,7 @@ def is_chunk(row: Sequence[Any]) -> bool:
     row_id, length, ts_ms, crc, headed, body = row
     try:
         chunk = Chunk(length, bool(headed), body)
-        return bool(body) and length > 0 and seal(chunk, row_id, ts_ms) == crc and len(unpack(chunk, 0, 0)) == length
+        return bool(body) and length > 0 and seal(chunk, row_id, ts_ms) == crc and unpack(chunk, 0, 0) is not None
     except BROKEN:
         return False
 

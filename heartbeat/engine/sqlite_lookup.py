@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import NamedTuple
 from zlib import crc32
 
 from heartbeat.engine.log import LogRecord
@@ -15,23 +16,36 @@ from heartbeat.errors import LogDamaged
 _COLUMNS = "SELECT id, length, ts_ms, crc, headed, body FROM chunks"
 
 
-def chunk_at(con: sqlite3.Connection, ledger: Ledger, slot: int, offset: int) -> list[LogRecord]:
-    """The messages of the chunk that holds an offset; none if there is no such message.
+class StoredChunk(NamedTuple):
+    """A chunk where it lies: offsets [first, first + length), those of its messages that are there."""
+
+    row_id: int
+    first: int
+    length: int
+    timestamp_ms: int
+    bytes: int
+    records: list[LogRecord]
+
+
+def chunk_at(con: sqlite3.Connection, ledger: Ledger, slot: int, offset: int) -> StoredChunk | None:
+    """The chunk that holds an offset, if there is one.
 
     Raises:
-        LogDamaged: they are not what was written.
+        LogDamaged: it is not what was written.
     """
     low = slot << OFFSET_BITS
     row = con.execute(
         f"{_COLUMNS} WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1", (low, low + min(offset, 2**OFFSET_BITS - 1))
     ).fetchone()
-    records = [] if row is None else _unpacked(ledger, slot, row)
-    return records if records and offset <= records[-1].offset else []
+    if row is None or offset >= row[0] - low + row[1]:
+        return None
+    return StoredChunk(row[0], row[0] - low, row[1], row[2], len(row[5]), _unpacked(ledger, slot, row))
 
 
 def message_at(con: sqlite3.Connection, ledger: Ledger, slot: int, offset: int) -> LogRecord | None:
     """One message, if it is there."""
-    return next((record for record in chunk_at(con, ledger, slot, offset) if record.offset == offset), None)
+    chunk = chunk_at(con, ledger, slot, offset)
+    return None if chunk is None else next((one for one in chunk.records if one.offset == offset), None)
 
 
 def messages_from(con: sqlite3.Connection, ledger: Ledger, slot: int, offset: int) -> Iterator[LogRecord]:

@@ -14,7 +14,6 @@ from heartbeat.engine.log import TP, Append
 from heartbeat.engine.sqlite_chunks import pack, seal
 from heartbeat.engine.sqlite_ledger import Ledger
 from heartbeat.engine.sqlite_lookup import chunk_at
-from heartbeat.engine.sqlite_schema import OFFSET_BITS
 from heartbeat.engine.sqlite_writer import Work
 
 
@@ -26,24 +25,19 @@ def erase(tp: TP, offsets: Collection[int]) -> Work[int]:
         erased = size = 0
         wanted, left = set(offsets), sorted(offsets)
         while left:
-            records = chunk_at(con, ledger, slot, left[0])
-            if not records:
+            stored = chunk_at(con, ledger, slot, left[0])
+            if stored is None:
                 left.pop(0)
                 continue
-            first, last, at_ms = records[0].offset, records[-1].offset, records[0].timestamp_ms
-            left = [offset for offset in left if offset > last]
-            kept = [
-                Append(*tp, None, None)
-                if record.offset in wanted
-                else Append(*tp, record.key, record.value, record.headers)
-                for record in records
-            ]
-            erased += sum(
-                record.offset in wanted and (record.key, record.value, record.headers) != (None, None, ())
-                for record in records
-            )
-            row_id = slot << OFFSET_BITS | first
-            size -= con.execute("SELECT length(body) FROM chunks WHERE id = ?", (row_id,)).fetchone()[0]
+            left = [offset for offset in left if offset >= stored.first + stored.length]
+            kept = [Append(*tp, None, None)] * stored.length
+            for record in stored.records:
+                if record.offset not in wanted:
+                    kept[record.offset - stored.first] = Append(*tp, record.key, record.value, record.headers)
+                else:
+                    erased += (record.key, record.value, record.headers) != (None, None, ())
+            row_id, at_ms = stored.row_id, stored.timestamp_ms
+            size -= stored.bytes
             con.execute("DELETE FROM chunks WHERE id = ?", (row_id,))
             if all(append.key is None and append.value is None and not append.headers for append in kept):
                 continue

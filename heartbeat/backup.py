@@ -2,7 +2,8 @@
 
 Each file is copied as of one moment, the history first. So it is never ahead of the log: what it lacks, the log still
 holds, and its agents in the copy are put back to where it stands (they know again what they have stored). The other way
-round, messages that the history has seen would get their offsets anew.
+round, messages that the history has seen would get their offsets anew. Corrections come last: what the log
+knows to be deleted has to be gone from them.
 
 The file is a tar, compressed, with `manifest.json` first: sizes and checksums of what follows.
 """
@@ -26,6 +27,7 @@ from typing import IO, Any, Final
 import orjson
 
 from heartbeat import __version__
+from heartbeat.corrections import file as corrections_file
 from heartbeat.engine import sqlite_schema
 from heartbeat.engine.ownership import LOCK_NAME, owner
 from heartbeat.engine.sqlite_integrity import faults
@@ -36,7 +38,7 @@ from heartbeat.topics import GROUPS, PULSE, SENTIMENT
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
-FILES: Final = (sqlite_schema.FILE_NAME, history_file.NAME)
+FILES: Final = (sqlite_schema.FILE_NAME, history_file.NAME, corrections_file.NAME)
 _LARGEST_MANIFEST: Final = 2**20
 _HISTORY_AGENTS: Final = {SENTIMENT.name: f"{GROUPS}-history-posts", PULSE.name: f"{GROUPS}-history-windows"}
 
@@ -52,7 +54,7 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
 
     Raises:
         BackupError: there is nothing to back up, or it cannot be written.
-        LogError, HistoryError: a file of the data directory cannot be read.
+        LogError, HistoryError, CorrectionsUnusable: a file of the data directory cannot be read.
     """
     log = data_dir / sqlite_schema.FILE_NAME
     if not log.exists():
@@ -70,6 +72,10 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
             with closing(sqlite_schema.connect(log, read_only=True)) as con:
                 sqlite_schema.check_version(con, log)
                 _copy(con, copies / log.name)
+            corrections = corrections_file.open_for_reading(data_dir / corrections_file.NAME)
+            if corrections is not None:
+                with closing(corrections):
+                    _copy(corrections, copies / corrections_file.NAME)
             _check(copies, data_dir)
             _put_back(copies)
             names = [name for name in FILES if (copies / name).exists()]

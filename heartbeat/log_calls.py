@@ -23,9 +23,10 @@ from heartbeat.topics import DEADLETTERS, GROUPS
 AT_ONCE: Final = 200
 """Letters of one transaction."""
 PAGE: Final = 1_000
-ORDER_FREE: Final = frozenset({"language", "sentiment", "pulse"})
+ORDER_FREE: Final = frozenset({"language", "sentiment", "pulse", "corrections"})
 """Agents to which it makes no difference how late a message comes: the first has no memory, the second knows each
-post's newest revision and what was deleted, the third adds up. All others keep the newest of what they are given."""
+post's newest revision and what was deleted, the third adds up, the last
+forgets once and for all. All others keep the newest of what they are given."""
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from heartbeat import settings as _settings
 from heartbeat.cli.common import EXIT_FAILED, Failure, counted, printable, writing_out
 from heartbeat.cli.models_list import uses
 from heartbeat.cli.printing import print_json
+from heartbeat.corrections import file as corrections_file
 from heartbeat.doctor import files, machine, setup
 from heartbeat.doctor.findings import Finding, Level
 from heartbeat.engine import sqlite_schema
@@ -92,6 +93,7 @@ def _examine(settings: Settings | None, problems: Sequence[ConfigError], data_di
     worker = owner(data_dir) is not None
     yield from files.log(data_dir / sqlite_schema.FILE_NAME, beside_worker=worker)
     yield from files.history(data_dir / history_file.NAME, beside_worker=worker)
+    yield from files.corrections(data_dir / corrections_file.NAME)
     if settings is not None:
         yield from setup.port(settings.web_host, settings.web_port, worker=worker)
         yield from setup.addresses(settings, tasks)
@@ -117,6 +119,7 @@ def _salvage(data_dir: Path, target: Path, *, as_json: bool) -> None:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         report = salvage(damaged, target / sqlite_schema.FILE_NAME)
         kept = _copy_history(data_dir / history_file.NAME, target / history_file.NAME)
+        _copy_corrections(data_dir / corrections_file.NAME, target / corrections_file.NAME)
     except (HeartbeatError, OSError) as error:
         with suppress(OSError):
             target.rmdir()
@@ -150,7 +153,21 @@ def _copy_history(source: Path, target: Path) -> bool:
         finding.level is Level.WRONG for finding in files.history(source, beside_worker=False)
     ):
         return False
-    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    with closing(history_file.open_for_reading(source)) as from_, closing(sqlite3.connect(target)) as to:
-        from_.backup(to)
+    with closing(history_file.open_for_reading(source)) as con:
+        _copy(con, target)
     return True
+
+
+def _copy_corrections(source: Path, target: Path) -> None:
+    """The same with people's corrections."""
+    if all(finding.level is Level.OK for finding in files.corrections(source)):
+        con = corrections_file.open_for_reading(source)
+        if con is not None:
+            with closing(con):
+                _copy(con, target)
+
+
+def _copy(source: sqlite3.Connection, target: Path) -> None:
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(target)) as to:
+        source.backup(to)

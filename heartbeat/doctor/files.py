@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from heartbeat import control
+from heartbeat.corrections import file as corrections_file
 from heartbeat.doctor.findings import Finding, ok, warning, wrong
 from heartbeat.engine import sqlite_schema
 from heartbeat.engine.ownership import LOCK_NAME, owner
@@ -118,6 +119,25 @@ def history(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
         yield wrong("history", f"{path}: {fault}", mend)
     if not found:
         yield ok("history", f"{path} is whole ({pages * 4096 / 1e6:.1f} MB)")
+
+
+def corrections(path: Path) -> Iterator[Finding]:
+    """Whether people's corrections are whole; they are few."""
+    mend = "restore a backup, or move it away, and import what `heartbeat corrections export` has kept"
+    try:
+        con = corrections_file.open_for_reading(path)
+        if con is None:
+            yield ok("corrections", "there are none yet")
+            return
+        with closing(con):
+            found = list(_sqlite_faults(con, None))
+    except (HeartbeatError, sqlite3.Error) as error:
+        yield wrong("corrections", str(error), mend)
+        return
+    for fault in found:
+        yield wrong("corrections", f"{path}: {fault}", mend)
+    if not found:
+        yield ok("corrections", f"{path} is whole")
 
 
 def _sqlite_faults(con: sqlite3.Connection, until: float | None) -> Iterator[str]:

@@ -53,7 +53,7 @@ def test_all_is_well(data: Path) -> None:
     done = doctor(data)
     assert done.code == 0 and "wrong  " not in done.out and done.err.startswith("0 wrong"), done.out
     checks = {"python", "packages", "limits", "clock", "config", "models", "disk", "disk speed", "permissions"}
-    assert set(found(data)) >= checks | {"worker", "log", "history", "port", "feed demo"}
+    assert set(found(data)) >= checks | {"worker", "log", "history", "corrections", "port", "feed demo"}
     assert not any(name.startswith(".doctor") for name in os.listdir(data))
 
 

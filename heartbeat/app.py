@@ -30,7 +30,8 @@ from heartbeat.models.configured import ConfiguredModels
 from heartbeat.models.overload import Overload
 from heartbeat.services import ControlService, DelayService, FeedsService, InfluxService, ModelsService, UpkeepService
 from heartbeat.settings import Settings
-from heartbeat.station import GROUPS, Station
+from heartbeat.station import Station
+from heartbeat.topics import GROUPS
 from heartbeat.views import Views
 from heartbeat.web.access import check_address
 from heartbeat.web.hub import Hub

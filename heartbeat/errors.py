@@ -32,6 +32,7 @@
     │   ├── CorrectionsUnusable    the file of corrections cannot be used
     │   └── BadLine            a line of a file is no correction; names line and field (`corrections.lines`)
     ├── InfluxError            InfluxDB cannot be asked, or says no; says what to do
+    ├── BackupError            a backup cannot be made, or not be used
     └── StartError             the worker cannot start (port in use, folder not writable, …)
 
 A message says what happened, to which input, and what to do about it. `str(error)` is made to be shown to a
@@ -192,6 +193,10 @@ class CorrectionsUnusable(CorrectionError):
 
 class InfluxError(HeartbeatError):
     """InfluxDB cannot be asked, or says no."""
+
+
+class BackupError(HeartbeatError):
+    """A backup cannot be made, or not be used."""
 
 
 class StartError(HeartbeatError):

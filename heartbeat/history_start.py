@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from heartbeat import topics
-from heartbeat.engine.log import TP, Log
+from heartbeat.engine.log import TP, Log, addressee
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.feeds.cursors import standings
 from heartbeat.health import HealthBoard, State
@@ -19,6 +19,7 @@ from heartbeat.topics import partition_of
 
 PART: Final = "sink/history"
 AGENTS: Final = ("history-posts", "history-windows")
+_PAGE: Final = 500
 _NEW: Final = "the history is new, although its topics had been read before"
 _OLDER: Final = "the history is older than the log"
 _MISSING: Final = "windows and posts that the topics do not hold any more are missing from charts and exports"
@@ -75,7 +76,7 @@ def hold_against(log: SqliteLog, history: History, board: HealthBoard, *, prefix
     stored = history.align({tp: log.end_offset(tp) for tp in places})
     read = {tp: log.committed(groups[tp.topic], tp) or 0 for tp in places}
     # Only of `pulse` every message is stored; in the other topic heartbeats pass that leave no trace in the file.
-    behind = [tp for tp in places if tp.topic == topics.PULSE.name and stored.get(tp, 0) < read[tp]]
+    behind = [tp for tp in places if tp.topic == topics.PULSE.name and _is_behind(log, tp, stored.get(tp, 0), read[tp])]
     if not behind:
         return HistoryStart(log, board)
     gaps = {tp.partition for tp in places if stored.get(tp, 0) < min(log.begin_offset(tp), read[tp])}
@@ -87,3 +88,15 @@ def hold_against(log: SqliteLog, history: History, board: HealthBoard, *, prefix
     lacking = f"{_OLDER if stored else _NEW}{f': {_MISSING}' if gaps else ''}"
     rereads = {(groups[tp.topic], tp): end for tp, end in read.items() if end > log.begin_offset(tp)}
     return HistoryStart(log, board, rereads, lacking)
+
+
+def _is_behind(log: SqliteLog, tp: TP, stored: int, read: int) -> bool:
+    """Whether the history lacks what has been read; what was for another agent alone leaves no trace in it."""
+    while stored < read:
+        page = log.peek(tp, stored, min(read - stored, _PAGE))
+        if any(record.offset < read and not addressee(record.headers) for record in page) or stored < log.begin_offset(
+            tp
+        ):
+            return True
+        stored = page[-1].offset + 1 if page else read
+    return False

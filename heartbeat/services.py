@@ -8,6 +8,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from heartbeat.feeds.status import FeedInfo
 from heartbeat.feeds.supervisor import Feeds
 from heartbeat.forgetting import Forgetting, steps
 from heartbeat.health import State
+from heartbeat.log_calls import LOG_CALLS, LogCall
 from heartbeat.metrics.event_loop import watch_delay
 from heartbeat.models.swap import SWAPPED, ModelSwap, Outcome
 from heartbeat.models.trial import Sample
@@ -221,7 +223,8 @@ class ControlService(Service):
     ) -> None:
         super().__init__(**kwargs)
         self.app, self.station, self.feeds, self.models = app, station, feeds, models
-        calls = {"replay": self._replay, "models use": self._use_models, "forget": self._forget}
+        calls = {"replay": self._replay, "models use": self._use_models, "forget": self._forget, "feeds": self._feeds}
+        calls |= {name: partial(self._ask_log, call) for name, call in LOG_CALLS.items()}
         self.server = ControlServer(station.settings.data_dir, calls)
 
     async def on_start(self) -> None:
@@ -251,6 +254,14 @@ class ControlService(Service):
         posts = [(str(source), str(post_id)) for source, post_id in request["posts"]]
         async for step in steps(forgetting, posts=posts, author=request["author"], task=request["task"]):
             yield asdict(step)
+
+    async def _ask_log(self, call: LogCall, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        async for part in call(_log(self.app), self.station.clock, request):
+            yield part
+
+    async def _feeds(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        """How each feed is doing."""
+        yield {"feeds": [asdict(info) for info in self.feeds.infos()], "done": True}
 
     async def _use_models(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         """Read the settings again; says what came of it, from which file, and what is followed now."""

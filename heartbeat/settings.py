@@ -14,9 +14,11 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from heartbeat import configfile
+from heartbeat.configfile import ConfigFile
 from heartbeat.errors import ConfigError
 
 PREFIX = "HEARTBEAT_"
@@ -275,40 +277,61 @@ def load(config_dir: Path | None = None) -> Settings:
     Raises:
         ConfigError: a value is wrong or a key unknown; names the file, line and key, or the variable.
     """
+    found = examine(config_dir)
+    if isinstance(found, Settings):
+        return found
+    raise found[0]
+
+
+def examine(config_dir: Path | None = None) -> Settings | list[ConfigError]:
+    """The settings, or everything that is wrong with them. See `load`."""
     folder = config_dir or Path(os.environ.get(f"{PREFIX}CONFIG_DIR") or _beside("config"))
     path = folder / "heartbeat.yaml"
-    file = configfile.read(path) if path.exists() else None
+    try:
+        file = configfile.read(path) if path.exists() else None
+    except ConfigError as error:
+        return [error]
     values: dict[str, Any] = {}
     if file is not None and file.values is not None:
         if not isinstance(file.values, dict):
-            raise file.error("", "has to be a mapping of settings")
+            return [file.error("", "has to be a mapping of settings")]
         values = file.values
-        for key in values:
-            if key not in Settings.model_fields:
-                raise file.error(key, f"is no setting; known are: {', '.join(sorted(Settings.model_fields))}")
-            if key in _SECRETS:
-                variable = f"{PREFIX}{key}".upper()
-                raise file.error(key, f"is a secret, and files get around: change it, and set {variable} instead")
+    problems = [
+        file.error(key, f"is no setting; known are: {', '.join(sorted(Settings.model_fields))}")
+        for key in values
+        if file is not None and key not in Settings.model_fields
+    ]
+    for key in values:
+        if file is not None and key in _SECRETS:
+            variable = f"{PREFIX}{key}".upper()
+            problems.append(
+                file.error(key, f"is a secret, and files get around: change it, and set {variable} instead")
+            )
     for variable in os.environ:
         if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).lower() not in {
             *Settings.model_fields,
             *_READ_ELSEWHERE,
         }:
-            raise ConfigError("is no setting; see docs/settings.md", key=variable)
+            problems.append(ConfigError("is no setting; see docs/settings.md", key=variable))
     try:
-        return Settings(**{**values, "config_dir": folder})
+        settings = Settings(**{**values, "config_dir": folder})
     except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0])
-        problem = first["msg"].removeprefix("Value error, ")
-        if f"{PREFIX}{field}".upper() in os.environ or file is None:
-            raise ConfigError(problem, key=f"{PREFIX}{field}".upper()) from None
-        dotted = field + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"][1:])
-        raise file.error(dotted, problem) from None
+        problems += [_problem(file, found) for found in error.errors()]
     except SettingsError as error:  # of a variable that is not JSON where it must be; it names the field
         named = re.search(r'field "(\w+)"', str(error))
         problem = 'is not JSON; write a list as [10, 60], a mapping as {"tr": "NAME"}'
-        raise ConfigError(problem, key=f"{PREFIX}{named[1]}".upper() if named else None) from error
+        problems.append(ConfigError(problem, key=f"{PREFIX}{named[1]}".upper() if named else None))
+    return problems or settings
+
+
+def _problem(file: ConfigFile | None, found: ErrorDetails) -> ConfigError:
+    """One of pydantic's errors, with the place that it stands at."""
+    field = str(found["loc"][0])
+    problem = found["msg"].removeprefix("Value error, ")
+    if f"{PREFIX}{field}".upper() in os.environ or file is None:
+        return ConfigError(problem, key=f"{PREFIX}{field}".upper())
+    dotted = field + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in found["loc"][1:])
+    return file.error(dotted, problem)
 
 
 _SECRETS = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}

@@ -13,7 +13,8 @@ from typing import Final
 from heartbeat import topics
 from heartbeat.agents import influx
 from heartbeat.engine.log import TP, Log
-from heartbeat.station import GROUPS, Station
+from heartbeat.station import Station
+from heartbeat.topics import GROUPS
 
 LOOK_EVERY_S: Final = 0.05
 

@@ -37,10 +37,8 @@ from heartbeat.sinks.influx import InfluxSink
 from heartbeat.sinks.influx_client import InfluxPlace
 from heartbeat.sinks.places import Place
 from heartbeat.tasks import Task
-from heartbeat.topics import DAY_MS, HOUR_MS, Topic
+from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic
 
-GROUPS: Final = "heartbeat"
-"""The prefix of all consumer groups."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """Beside a busy event loop, the threads of models and files wait this long for the interpreter instead of 5 ms."""
 COLLECT_AFTER: Final = 10_000, 20, 50

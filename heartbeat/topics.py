@@ -45,6 +45,9 @@ DEADLETTERS: Final = Topic("deadletters", retention_ms=7 * DAY_MS, holds_content
 CURSORS: Final = Topic("cursors", retention_ms=None, compact=True)
 """Each feed's cursor, keyed by the feed's name, written in the same unit as the posts it covers."""
 
+GROUPS: Final = "heartbeat"
+"""The prefix of all consumer groups."""
+
 ALL: Final = (INGEST, LANGUAGE, SENTIMENT, PULSE, DEADLETTERS, CURSORS)
 
 

@@ -21,8 +21,9 @@ from heartbeat.metrics import Metrics, Readings
 from heartbeat.records import BEFORE_TIME_MS, Pulse
 from heartbeat.services import FeedsService
 from heartbeat.sinks.history_reader import HistoryReader
-from heartbeat.station import GROUPS, Station
+from heartbeat.station import Station
 from heartbeat.tasks import LANGUAGES, Task
+from heartbeat.topics import GROUPS
 from heartbeat.web.hub import Hub
 from heartbeat.web.sources import By, FeedInfo, LiveRecord, PostRow, TaskSpan, WindowRow
 from heartbeat.web.tail import LogTail

@@ -20,9 +20,17 @@ _COMMANDS = {
     "forget": "Remove posts or a task, now and everywhere.",
     "predict": "Say the language or sentiment of each line of standard input.",
     "corrections": "Show, export, import and delete what people say of posts.",
-    "deadletters": "Show what could not be used, and why.",
     "influx": "Prepare InfluxDB, check it, write the history again.",
+    "backup": "Write log and history into one file, also while a worker runs.",
+    "restore": "Make a data directory of a backup.",
+    "doctor": "Say what is wrong and how to mend it; salvage a damaged log.",
+    "config": "Check the configuration, and show where each value comes from.",
+    "tasks": "What is followed, and what there is of it.",
+    "feeds": "How each feed is doing.",
+    "topics": "What the log holds, how far it has been read, and its messages.",
+    "deadletters": "See, replay and erase what could not be used.",
     "models": "List, check, compare and choose models.",
+    "completion": "Print a script that has the shell complete commands and options.",
 }
 
 

@@ -77,6 +77,15 @@ def writing_out() -> Iterator[None]:
         raise Failure(f"cannot write to standard output: {error.strerror or error}") from error
 
 
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Around what goes on for ever: Ctrl-C is its usual end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(0) from None
+
+
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
     """Give a command its settings first, an option --data-dir, and errors of ours as one line and an exit code.
 

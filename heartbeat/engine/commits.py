@@ -64,7 +64,7 @@ class Commits:
         if not unit.messages:
             self._ticks += 1
             self._store(unit, "ticks", self._ticks)
-        elif unit.dead or self.row:
+        elif unit.dead or (self.row and unit.messages > unit.aside):
             self.row = self.row + 1 if unit.dead else 0
             self._store(unit, "row", self.row)
         self._inflight.append((unit, self._log.write(unit.write), perf_counter()))

@@ -28,6 +28,8 @@ POINTS: Final = (
     "retention.supersede",  # inside the transaction that removes superseded messages
     "erasure.step",  # inside the transaction that overwrites messages
     "retention.checkpoint",  # before the WAL is cut
+    "letters.replay",  # inside the transaction that gives dead letters back
+    "letters.erase",  # inside the transaction that erases messages
     "log.close",  # the writer is drained, nothing closed yet
     "log.closed",  # everything closed
 )

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from heartbeat.topics import Topic
+
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
 
 class TP(NamedTuple):
@@ -31,7 +33,16 @@ class LogRecord(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
+
+
+ONLY_FOR: Final = "only-for"
+"""A header that names one agent. Others that read the topic have had this message before, and pass over it."""
+
+
+def addressee(headers: Headers) -> bytes | None:
+    """The agent that alone is to have a message; None where everybody is."""
+    return next((value for name, value in headers if name == ONLY_FOR), None)
 
 
 class Append(NamedTuple):
@@ -41,7 +52,7 @@ class Append(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 class Advance(NamedTuple):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from heartbeat.engine.agent import Batch
 from heartbeat.engine.commits import CommitFailed, Commits
 from heartbeat.engine.deadletters import dead_letter, reason_of
-from heartbeat.engine.log import TP, LogRecord
+from heartbeat.engine.log import TP, LogRecord, addressee
 from heartbeat.engine.reader import Reader
 from heartbeat.engine.unit import Unit, current
 from heartbeat.errors import LogError, Retry
@@ -73,7 +73,7 @@ class Pipeline:
         self.task: Task[None] | None = None
         self._runner, self._spec, self._context = runner, runner.spec, runner.context
         self._commits = Commits(self._context.log, self._spec.name, runner.group, tp, self._count)
-        self._reader = Reader(self._context.log, self._context.codec, tp, self._commits.position)
+        self._reader = Reader(self._context.log, self._context.codec, self._spec.name, tp, self._commits.position)
         self._in_handler = self._closing = False
         self._not_before = 0.0
         self._backoff_s = self._spec.backoff_s
@@ -189,13 +189,16 @@ class Pipeline:
 
     async def _attempt(self) -> Turn:
         """One attempt at the first piece at hand."""
-        events, bad = self._reader.decode()
+        events, good, bad = self._reader.decode()
         if bad is not None:
-            self._reader.split(max(len(events), 1))
-            if not events:
+            self._reader.split(max(good, 1))
+            if not good:
                 return await self._throw_out(self._reader.first[0], bad)
         records = self._reader.first
         unit = self._unit(records[-1].offset + 1, len(records))
+        if not events:
+            unit.seal()
+            return await self._submit(unit)
         try:
             await self._call(unit, self._spec.handler(Batch(self.tp, events), unit.emit))
         except self._context.raised:
@@ -213,10 +216,14 @@ class Pipeline:
         return await self._submit(unit)
 
     async def _throw_out(self, record: LogRecord, error: BaseException) -> Turn:
-        """One message goes to dead letters, unless the breaker says that it is not the messages' fault."""
+        """One message goes to dead letters, unless the breaker says that it is not the messages' fault.
+
+        One that has been there before says nothing new of the code: it does not count for the breaker.
+        """
         await self._commits.settle()  # only then has the breaker seen everything before it
         context, partition, breaker = self._context, self.tp.partition, self._runner.breaker
-        why = breaker.would_trip(partition)
+        again = addressee(record.headers) is not None
+        why = None if again else breaker.would_trip(partition)
         if breaker.is_open or why:
             return self._trip(record, f"{why or 'messages keep failing'}, the last one with {reason_of(error)}")
         logger.warning(
@@ -228,7 +235,7 @@ class Pipeline:
             reason_of(error),
         )
         unit = self._unit(record.offset + 1, 1)
-        unit.dead = 1
+        unit.dead, unit.aside = (0, 1) if again else (1, 0)
         count = context.partitions[DEADLETTERS.name]
         unit.appends.append(
             dead_letter(record, self.tp, self._spec.name, error, at_ms=context.clock.now_ms(), partitions=count)
@@ -357,7 +364,7 @@ class Pipeline:
             stats.dead_letters += 1
             breaker.died(partition)
         elif unit.messages:
-            breaker.succeeded(partition, unit.messages)
+            breaker.succeeded(partition, unit.messages - unit.aside)
             if not breaker.is_open:
                 self._runner.well(partition, "breaker")
         self._commit_backoff_s = FIRST_COMMIT_BACKOFF_S

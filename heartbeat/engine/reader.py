@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heartbeat.engine.agent import Event
-from heartbeat.engine.log import TP, Log, LogRecord
+from heartbeat.engine.log import TP, Log, LogRecord, addressee
 from heartbeat.errors import UndecodableRecord
 from heartbeat.records import Codec
 
@@ -19,8 +19,8 @@ class Reader:
     A batch that fails lies here as its halves; whoever handles the first piece drops it.
     """
 
-    def __init__(self, log: Log, codec: Codec, tp: TP, position: int) -> None:
-        self._log, self._codec, self._tp = log, codec, tp
+    def __init__(self, log: Log, codec: Codec, agent: str, tp: TP, position: int) -> None:
+        self._log, self._codec, self._agent, self._tp = log, codec, agent.encode(), tp
         self._pieces: deque[Sequence[LogRecord]] = deque()
         self._position = position
 
@@ -64,16 +64,23 @@ class Reader:
             self._pieces.appendleft(piece[at:])
         self._pieces.appendleft(piece[:at])
 
-    def decode(self) -> tuple[list[Event[Any]], UndecodableRecord | None]:
-        """The first piece's events up to the first record that is none of ours, and what is wrong with that one."""
+    def decode(self) -> tuple[list[Event[Any]], int, UndecodableRecord | None]:
+        """The first piece's events up to the first record that is none of ours, and what is wrong with that one.
+
+        The number is that of the records before it: those that are for another agent alone make no event.
+        """
         decode = self._codec.decode
         events: list[Event[Any]] = []
+        passed = 0
         try:
-            for offset, timestamp_ms, key, value, _ in self._pieces[0]:
+            for offset, timestamp_ms, key, value, headers in self._pieces[0]:
+                if headers and addressee(headers) not in (None, self._agent):
+                    passed += 1
+                    continue
                 text = None if key is None else key.decode()
                 events.append(Event(offset, timestamp_ms, text, decode(value)))
         except UndecodableRecord as error:
-            return events, error
+            return events, passed + len(events), error
         except UnicodeDecodeError:
-            return events, UndecodableRecord("the key is not UTF-8")
-        return events, None
+            return events, passed + len(events), UndecodableRecord("the key is not UTF-8")
+        return events, passed + len(events), None

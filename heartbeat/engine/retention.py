@@ -206,7 +206,7 @@ class Retention:
         now_ms = self._clock.now_ms()
         due = self._erased_ms is None or not 0 <= now_ms - self._erased_ms < self._truncate_every_ms
         if (self._dirty and due) or self._log.wal_bytes() > 4 * CHECKPOINT_PAGES * 4096:
-            busy = await self._log.submit(_truncate, alone=True)
+            busy = await self._log.submit(truncate, alone=True)
             if not busy:
                 self._erased_ms, self._dirty = now_ms, False
         return freed
@@ -237,7 +237,7 @@ def _vacuum(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], int]:
     return lambda _: freed
 
 
-def _truncate(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], bool]:
+def truncate(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], bool]:
     """Copy the WAL into the file and cut it; whether a reader was in the way."""
     point("retention.checkpoint")
     con.execute("PRAGMA busy_timeout = 100")

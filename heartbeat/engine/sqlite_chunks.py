@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from heartbeat.engine.log import Append, LogRecord
+from heartbeat.engine.log import Append, Headers, LogRecord
 from heartbeat.engine.sqlite_rows import checksum
 
 MAX_MESSAGES: Final = 512
@@ -29,8 +29,6 @@ MAX_BYTES: Final = 512 * 1024
 """A chunk is read as a whole, so it is kept small; a single message may be larger."""
 
 ERASED: Final = -2
-
-Headers = tuple[tuple[str, bytes], ...]
 
 _key_value = itemgetter(2, 3)
 _headers = itemgetter(4)

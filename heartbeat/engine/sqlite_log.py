@@ -13,13 +13,14 @@ import asyncio
 import concurrent.futures
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Final, TypeVar
 
 from heartbeat.clock import Clock
-from heartbeat.engine import sqlite_admin, sqlite_schema
+from heartbeat.engine import sqlite_admin, sqlite_integrity, sqlite_schema
 from heartbeat.engine.faults import point
 from heartbeat.engine.log import TP, LogRecord, UnitWrite
 from heartbeat.engine.sqlite_ledger import Ledger
@@ -33,6 +34,8 @@ from heartbeat.topics import Topic
 T = TypeVar("T")
 
 MAX_QUEUED_BYTES: Final = 256 * 1024 * 1024
+LEAST_CHECK_S: Final = 0.2
+"""How long opening looks at rows at least, however long SQLite's own check has taken."""
 OUTSIDER_POLL_S: Final = 0.1
 """How often a reader in another process looks for new messages."""
 
@@ -76,8 +79,13 @@ class SqliteLog(SqliteReader):
             sqlite_schema.check_length(path)
             if not read_only:
                 opened.append(sqlite_schema.connect(path, durable=durable))
+                began = time.monotonic()
                 sqlite_schema.check(opened[0], path)
                 sqlite_schema.migrate(opened[0], path)
+                until = max(began + sqlite_schema.CHECK_S, time.monotonic() + LEAST_CHECK_S)
+                if fault := next(sqlite_integrity.faults(opened[0], until=until), None):
+                    raise sqlite_schema.damaged(path, fault)
+                sqlite_schema.check_indexes(opened[0], path, until)
             opened.append(sqlite_schema.connect(path, read_only=True))
             if read_only:
                 sqlite_schema.check_version(opened[0], path)
@@ -88,6 +96,8 @@ class SqliteLog(SqliteReader):
                 con.close()
             if isinstance(error, (sqlite3.Error, OSError)):
                 raise explain(error, path) from error
+            if isinstance(error, sqlite_integrity.BROKEN):
+                raise sqlite_schema.damaged(path, f"its tables hold rubbish: {type(error).__name__}") from error
             raise
 
     def close(self) -> None:
@@ -169,6 +179,11 @@ class SqliteLog(SqliteReader):
         except (LogError, TypeError) as error:
             done.set_exception(error)
         return done
+
+    def nudge(self) -> None:
+        """Have everybody look who waits for a message: work that was submitted has appended some."""
+        for waiting in list(self._waiting.values()):
+            self._wake(waiting)
 
     def submit(self, work: Work[T], *, alone: bool = False) -> asyncio.Future[T]:
         """Have the writer do something between units, in a transaction of its own unless `alone` (see `Task`)."""

@@ -106,6 +106,11 @@ class SqliteReader:
             sizes[topic] += ledger.bytes[slot]
         return sizes
 
+    def partition_bytes(self, tp: TP) -> int:
+        """The same of one partition."""
+        ledger = self.ledger()
+        return ledger.bytes[ledger.slot(tp)]
+
     def file_bytes(self) -> int:
         """What the log takes on disk: messages, state, indexes, free pages and the WAL."""
         return self.path.stat().st_size + self.wal_bytes()
@@ -116,6 +121,10 @@ class SqliteReader:
             return self.path.with_name(self.path.name + "-wal").stat().st_size
         except FileNotFoundError:
             return 0
+
+    def peek(self, tp: TP, offset: int, limit: int) -> list[LogRecord]:
+        """What `fetch` gives, at once and without waiting: for code that runs before there is anything to wait for."""
+        return self._messages(self.ledger().slot(tp), offset, limit)
 
     def _messages(self, slot: int, offset: int, limit: int) -> list[LogRecord]:
         """Messages from an offset on, as many as there are, up to the limit, or about so many bytes."""

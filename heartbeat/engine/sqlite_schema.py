@@ -100,9 +100,9 @@ def explain(error: Exception, path: Path) -> LogError:
 def damaged(path: Path, what: str) -> LogDamaged:
     """The error for a file that is not whole."""
     return LogDamaged(
-        f"{path}: the log is damaged ({what}). Restore the whole data directory from a backup; or, to keep what can be "
-        f"read, stop everything and run `sqlite3 {path.name} .recover`; or move {path.name}, {path.name}-wal and "
-        f"{path.name}-shm away together and begin anew"
+        f"{path}: the log is damaged ({what}). Restore the whole data directory from a backup (`heartbeat restore`); "
+        f"or, to keep what can be read, run `heartbeat doctor --salvage NEW_DIRECTORY`; or move {path.name}, "
+        f"{path.name}-wal and {path.name}-shm away together and begin anew"
     )
 
 
@@ -175,7 +175,7 @@ def check(con: sqlite3.Connection, path: Path) -> None:
     """
     check_version(con, path)
     try:
-        faults = _quick_check(con)
+        faults = _said_by(con, "quick_check", time.monotonic() + CHECK_S)
     except sqlite3.DatabaseError as error:
         raise explain(error, path) from error
     if faults:
@@ -220,12 +220,21 @@ def migrate(con: sqlite3.Connection, path: Path, steps: Mapping[int, str] = MIGR
         version += 1
 
 
-def _quick_check(con: sqlite3.Connection) -> str:
-    """The first fault that is found in the time there is, or nothing."""
-    until = time.monotonic() + CHECK_S
+def check_indexes(con: sqlite3.Connection, path: Path, until: float) -> None:
+    """Whether indexes lead to every row, as far as there is time.
+
+    Raises:
+        LogDamaged
+    """
+    if time.monotonic() < until and (faults := _said_by(con, "integrity_check", until)):
+        raise damaged(path, faults)
+
+
+def _said_by(con: sqlite3.Connection, check: str, until: float) -> str:
+    """The first fault that one of SQLite's checks finds in the time there is, or nothing."""
     con.set_progress_handler(lambda: time.monotonic() > until, 20_000)
     try:
-        found = con.execute("PRAGMA quick_check(1)").fetchone()[0]
+        found = con.execute(f"PRAGMA {check}(1)").fetchone()[0]
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise

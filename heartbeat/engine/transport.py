@@ -22,7 +22,7 @@ from faust.transport.producer import Producer as BaseProducer
 from faust.types import TP, ConsumerMessage
 from mode.utils.times import want_seconds
 
-from heartbeat.engine.log import Advance, Append, Log, LogRecord, UnitWrite
+from heartbeat.engine.log import Advance, Append, Log, LogRecord, UnitWrite, addressee
 from heartbeat.errors import BadLogUrl, UnknownTopic
 from heartbeat.topics import Topic
 
@@ -142,8 +142,8 @@ class Consumer(_OnRecordLog, BaseConsumer):
                 position = cast(int, self._positions[tp])
                 if position < self.record_log.end_offset(tp):
                     records = await self.record_log.fetch(tp, position, limit, 0.0)
-                    if records:
-                        found[tp] = records
+                    if heard := [record for record in records if not addressee(record.headers)]:
+                        found[tp] = heard
                     self._positions[tp] = records[-1].offset + 1 if records else self.record_log.end_offset(tp)
             left = until - self.loop.time()
             if found or not self.flow_active or left <= 0:

@@ -47,9 +47,10 @@ class Unit:
         end: where it stands after it; equal to `start` for a tick.
         messages: how many messages it covers, dead letters included.
         dead: how many of them go to dead letters.
+        aside: how many letters there are that do not count for the breaker: its handler's own (`set_aside`), and of
+            messages that were given back.
         encode: between records and bytes.
         partitions: how many each topic has.
-        aside: how many letters its handler has written of its own (`set_aside`).
         appends: outputs, in the order of their emission, then changelog rows.
         write: what the log is asked to make durable, once sealed.
         is_durable: whether its write is known to be durable.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from heartbeat import configfile
 from heartbeat.configfile import ConfigFile
-from heartbeat.errors import QueryError
+from heartbeat.errors import ConfigError, QueryError
 from heartbeat.tasks.query import Query, any_of, parse
 from heartbeat.tasks.task import NAME, Task
 
@@ -35,26 +35,39 @@ def load(config_dir: Path, *, feeds: Collection[str] = FEEDS) -> tuple[Task, ...
     Raises:
         ConfigError: the file is missing or something in it is wrong; names the file, line and key.
     """
-    file = configfile.read(config_dir / "tasks.yaml")
+    tasks, problems = examine(config_dir, feeds=feeds)
+    if problems:
+        raise problems[0]
+    return tasks
+
+
+def examine(config_dir: Path, *, feeds: Collection[str] = FEEDS) -> tuple[tuple[Task, ...], list[ConfigError]]:
+    """The tasks that are right, and what is wrong with others: of each task the first thing. See `load`."""
+    try:
+        file = configfile.read(config_dir / "tasks.yaml")
+    except ConfigError as error:
+        return (), [error]
     if not isinstance(file.values, dict) or "tasks" not in file.values:
-        raise file.error("", "has to begin with `tasks:` and a list of them")
-    for key in file.values:
-        if key != "tasks":
-            raise file.error(key, "is not known here; the only key is `tasks`")
+        return (), [file.error("", "has to begin with `tasks:` and a list of them")]
+    problems = [file.error(key, "is not known here; the only key is `tasks`") for key in file.values if key != "tasks"]
     entries = file.values["tasks"]
     if entries is None:
-        return ()
+        return (), problems
     if not isinstance(entries, list):
-        raise file.error("tasks", "has to be a list: each task begins with `- name: …`")
+        return (), [*problems, file.error("tasks", "has to be a list: each task begins with `- name: …`")]
     tasks: list[Task] = []
     places: dict[str, str] = {}
     for at, entry in enumerate(entries):
-        task = _task(file, f"tasks[{at}]", entry, feeds)
-        if task.name.casefold() in places:
-            raise file.error(f"tasks[{at}].name", f"{task.name!r} is taken by {places[task.name.casefold()]}")
+        try:
+            task = _task(file, f"tasks[{at}]", entry, feeds)
+            if task.name.casefold() in places:
+                raise file.error(f"tasks[{at}].name", f"{task.name!r} is taken by {places[task.name.casefold()]}")
+        except ConfigError as error:
+            problems.append(error)
+            continue
         places[task.name.casefold()] = f"tasks[{at}]"
         tasks.append(task)
-    return tuple(tasks)
+    return tuple(tasks), problems
 
 
 def _task(file: ConfigFile, key: str, entry: Any, feeds: Collection[str]) -> Task:

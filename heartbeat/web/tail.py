@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
 from heartbeat import topics
-from heartbeat.engine.log import TP, Log, LogRecord
+from heartbeat.engine.log import TP, Log, LogRecord, addressee
 from heartbeat.errors import LogError, UndecodableRecord
 from heartbeat.records import Codec, Late, Pulse, Scored
 from heartbeat.web.sources import LiveRecord
@@ -98,7 +98,8 @@ class LogTail:
     def _decoded(self, fetched: Sequence[LogRecord]) -> list[LiveRecord]:
         """The records that pages show. What cannot be read is the agents' business, not ours."""
         records: list[LiveRecord] = []
-        for value in self._chosen([message.value for message in fetched if message.value is not None]):
+        shown = [message.value for message in fetched if message.value is not None and not addressee(message.headers)]
+        for value in self._chosen(shown):
             try:
                 record = self._codec.decode(value)
             except UndecodableRecord:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heartbeat.clock import SystemClock
-from heartbeat.engine.log import TP, Advance, Append, UnitWrite
+from heartbeat.engine.log import ONLY_FOR, TP, Advance, Append, UnitWrite
 from heartbeat.engine.retention import Retention
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.health import HealthBoard, State
@@ -122,3 +122,20 @@ def test_all_is_well_again_once_everything_has_been_read() -> None:
     for agent in AGENTS:
         board.report(f"agent/{agent}", State.OK)
     assert state() is State.OK
+
+
+def test_what_was_for_another_agent_alone_is_not_missed(data: Path) -> None:
+    """A message that was given back to another agent passes the history by: it is not behind for that."""
+
+    async def give_back() -> None:
+        log = SqliteLog.open(data / "log.db", clock=SystemClock())
+        for partition in range(log.partitions("pulse")):
+            tp, group = TP("pulse", partition), "heartbeat-history-windows"
+            end, stands = log.end_offset(tp), log.committed(group, TP("pulse", partition))
+            other = Append("pulse", partition, b"k", b"v", ((ONLY_FOR, b"another"),))
+            await log.write(UnitWrite([other], [Advance(group, tp, stands, end + 1)]))
+        log.close()
+
+    asyncio.run(give_back())
+    done = replay(data, data.parent / "posts.jsonl")
+    assert done.code == 0 and "the history is" not in done.err

@@ -11,8 +11,15 @@ from heartbeat.engine.faults import POINTS
 from tests.proof.material import Material, difference, exported, exported_posts, late_ones
 from tests.proof.processes import finish, killed_replay, killed_worker, replay
 
-ELSEWHERE = {"log.migrate", "retention.step", "retention.checkpoint", "erasure.step"}
-"""Points that a replay does not meet; the log's own tests, and those of `forget`, kill there."""
+ELSEWHERE = {
+    "log.migrate",
+    "retention.step",
+    "retention.checkpoint",
+    "erasure.step",
+    "letters.replay",
+    "letters.erase",
+}
+"""Points that a replay does not meet; the log's own tests, and those of `forget` and dead letters, kill there."""
 BEFORE = {"log.settle": "log.committed:lie:@2,"}
 """An outcome is looked up only when a COMMIT has reported an error."""
 ONCE = {"log.create", "log.open", "log.load", "log.close", "log.closed", "log.settle"}

@@ -1,0 +1,155 @@
+"""The data directory: rights, the log, the history, the worker that owns them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from heartbeat import control
+from heartbeat.corrections import file as corrections_file
+from heartbeat.doctor.findings import Finding, ok, warning, wrong
+from heartbeat.engine import sqlite_schema
+from heartbeat.engine.ownership import LOCK_NAME, owner
+from heartbeat.engine.sqlite_integrity import faults
+from heartbeat.errors import HeartbeatError
+from heartbeat.sinks import history_file
+
+SHOWN: Final = 5
+"""Faults of one file that are told."""
+BESIDE_S: Final = 5.0
+"""How long a file is checked as a whole while a worker runs: that long its WAL cannot be given back."""
+
+
+def rights(data_dir: Path) -> Iterator[Finding]:
+    """Whether others can read what is private, and whether we can."""
+    if not data_dir.is_dir():
+        yield ok("permissions", f"there is no {data_dir} yet; a worker makes it")
+        return
+    bad: list[Finding] = []
+    for path in (data_dir, *sorted(data_dir.iterdir())):
+        if path.is_symlink() or path.name.startswith(".doctor-"):
+            continue
+        try:
+            said = path.stat()
+        except FileNotFoundError:
+            continue
+        if said.st_uid != os.geteuid() and os.geteuid() != 0:
+            bad.append(wrong("permissions", f"{path} belongs to another user", f"`chown {os.geteuid()} {path}`"))
+        elif stat.S_IMODE(said.st_mode) & 0o077 and (path == data_dir or path.name != LOCK_NAME):
+            wanted = "700" if path.is_dir() else "600"
+            mode = f"{stat.S_IMODE(said.st_mode):o}"
+            bad.append(warning("permissions", f"{path} can be read by others ({mode})", f"`chmod {wanted} {path}`"))
+        elif not os.access(path, os.R_OK | os.W_OK):
+            bad.append(wrong("permissions", f"{path} cannot be read and written", f"`chmod u+rw {path}`"))
+    yield from bad or [ok("permissions", f"{data_dir} is its owner's alone")]
+
+
+def running(data_dir: Path) -> Iterator[Finding]:
+    """Whether a worker runs, and answers."""
+    process = owner(data_dir)
+    connection = control.connect(data_dir)
+    if connection is not None:
+        connection.close()
+        yield ok("worker", f"runs as process {process}, and answers")
+    elif process is not None:
+        yield warning(
+            "worker",
+            f"process {process} owns {data_dir}, but does not answer",
+            "it is starting, stopping, or a command that works alone; if that lasts, look at its log",
+        )
+    else:
+        yield ok("worker", f"none runs on {data_dir}")
+
+
+def log(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
+    """Whether the log is whole: its pages, each row's checksum, its indexes."""
+    mend = (
+        "restore a backup (`heartbeat restore`), or keep what can be read: `heartbeat doctor --salvage NEW_DIRECTORY`"
+    )
+    if not path.exists():
+        if any(path.with_name(f"{path.name}{end}").exists() for end in ("-wal",)):
+            yield wrong("log", f"{path} is gone, but its WAL is there", "put it back, or restore a backup")
+        else:
+            yield ok("log", "there is none yet")
+        return
+    try:
+        sqlite_schema.check_length(path)
+        with closing(sqlite_schema.connect(path, read_only=True)) as con:
+            sqlite_schema.check_version(con, path)
+            until = time.monotonic() + BESIDE_S if beside_worker else None
+            found = [fault for _, fault in zip(range(SHOWN), faults(con), strict=False)]
+            found = found or list(_sqlite_faults(con, until))
+            pages = con.execute("PRAGMA page_count").fetchone()[0]
+    except HeartbeatError as error:
+        yield wrong("log", str(error).partition(" Restore")[0].partition(" restore")[0], mend)
+        return
+    except (sqlite3.Error, OSError) as error:
+        yield wrong("log", f"{path}: {error}", mend)
+        return
+    for fault in found:
+        yield wrong("log", f"{path}: {fault}", mend)
+    if not found:
+        yield ok("log", f"{path} is whole ({pages * 4096 / 1e6:.1f} MB)")
+
+
+def history(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
+    """Whether the history is whole."""
+    if not path.exists():
+        yield ok("history", "there is none yet")
+        return
+    mend = "restore a backup, or move it away with its -wal and -shm: it is made again of what the topics still hold"
+    try:
+        with closing(history_file.open_for_reading(path)) as con:
+            until = time.monotonic() + BESIDE_S if beside_worker else None
+            found = list(_sqlite_faults(con, until))
+            pages = con.execute("PRAGMA page_count").fetchone()[0]
+    except HeartbeatError as error:
+        yield wrong("history", str(error), mend)
+        return
+    except (sqlite3.Error, OSError) as error:
+        yield wrong("history", f"{path}: {error}", mend)
+        return
+    for fault in found:
+        yield wrong("history", f"{path}: {fault}", mend)
+    if not found:
+        yield ok("history", f"{path} is whole ({pages * 4096 / 1e6:.1f} MB)")
+
+
+def corrections(path: Path) -> Iterator[Finding]:
+    """Whether people's corrections are whole; they are few."""
+    mend = "restore a backup, or move it away, and import what `heartbeat corrections export` has kept"
+    try:
+        con = corrections_file.open_for_reading(path)
+        if con is None:
+            yield ok("corrections", "there are none yet")
+            return
+        with closing(con):
+            found = list(_sqlite_faults(con, None))
+    except (HeartbeatError, sqlite3.Error) as error:
+        yield wrong("corrections", str(error), mend)
+        return
+    for fault in found:
+        yield wrong("corrections", f"{path}: {fault}", mend)
+    if not found:
+        yield ok("corrections", f"{path} is whole")
+
+
+def _sqlite_faults(con: sqlite3.Connection, until: float | None) -> Iterator[str]:
+    """What SQLite's own check finds, as far as there is time."""
+    if until is not None:
+        con.set_progress_handler(lambda: time.monotonic() > until, 20_000)
+    try:
+        for (said,) in con.execute(f"PRAGMA integrity_check({SHOWN})").fetchall():
+            if said != "ok":
+                yield str(said).replace("\n", " ")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+    finally:
+        con.set_progress_handler(None, 0)

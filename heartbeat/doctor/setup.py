@@ -1,0 +1,102 @@
+"""Configuration, models, and what lies outside: the port, feeds, databases."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from heartbeat.doctor.findings import Finding, ok, warning, wrong
+from heartbeat.errors import ConfigError, ModelError
+from heartbeat.models.catalogue import Catalogue
+from heartbeat.settings import Settings
+from heartbeat.tasks import FEEDS, Task
+
+REACH_S: Final = 3.0
+_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+def configuration(problems: Sequence[ConfigError], where: str) -> Iterator[Finding]:
+    """What is wrong with the configuration."""
+    for problem in problems:
+        yield wrong("config", str(problem), "`heartbeat config check` looks again")
+    if not problems:
+        yield ok("config", f"{where} is right")
+
+
+def models(settings: Settings, used: Sequence[str]) -> Iterator[Finding]:
+    """Whether models are what they were: those that are used have to be, others should."""
+    entries = Catalogue(settings.models_dir).list()
+    if not entries:
+        yield wrong("models", f"there are none in {settings.models_dir}", "set HEARTBEAT_MODELS_DIR to where they are")
+    whole = []
+    for entry in entries:
+        try:
+            entry.verify()
+            whole.append(entry.reference)
+        except ModelError as error:
+            said, _, mend = str(error).partition("; ")
+            finding = wrong if entry.reference in used else warning
+            yield finding("models", said, mend or "get the model's folder anew")
+    if whole:
+        yield ok("models", f"{', '.join(whole)}: every checksum is right")
+
+
+def port(host: str, number: int, *, worker: bool) -> Iterator[Finding]:
+    """Whether the pages can be served, or are."""
+    place = f"{host}:{number}"
+    try:
+        with socket.create_connection((host, number), timeout=REACH_S):
+            answers = True
+    except OSError:
+        answers = False
+    if worker:
+        if answers:
+            yield ok("port", f"{place} answers")
+        else:
+            yield warning("port", f"{place} does not answer, though a worker runs", "was it started with another port?")
+        return
+    if answers:
+        mend = "stop what listens there, or set HEARTBEAT_WEB_PORT to another port"
+        yield wrong("port", f"{place} is taken by another program", mend)
+        return
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, number))
+    except OSError as error:
+        mend = "set HEARTBEAT_WEB_HOST to an address of this machine, and HEARTBEAT_WEB_PORT to a free port"
+        yield wrong("port", f"{place} cannot be served on: {error.strerror or error}", mend)
+        return
+    yield ok("port", f"{place} is free")
+
+
+def addresses(settings: Settings, tasks: Sequence[Task]) -> Iterator[Finding]:
+    """Whether the servers that settings name can be reached; those of feeds only if some task names the feed."""
+    named = {feed for task in tasks for feed in task.feeds}
+    for field in type(settings).model_fields:
+        about, _, kind = field.rpartition("_")
+        if kind not in ("url", "urls", "host", "hosts") or not about or about == "web":
+            continue
+        if about in FEEDS and about not in named:
+            continue
+        value = getattr(settings, field)
+        for url in [value] if isinstance(value, str) else list(value or ()):
+            parts = urlsplit(str(url) if "://" in str(url) else f"wss://{url}" if url else "")
+            if parts.hostname and parts.scheme in _PORTS:
+                yield _reached(about, parts.hostname, parts.port or _PORTS[parts.scheme])
+    for feed in sorted(named & {"demo"}):
+        yield ok(f"feed {feed}", "needs nothing from outside")
+
+
+def _reached(about: str, host: str, number: int) -> Finding:
+    try:
+        with socket.create_connection((host, number), timeout=REACH_S):
+            return ok(about, f"{host}:{number} can be reached")
+    except OSError as error:
+        said = f"{host}:{number} cannot be reached: {error.strerror or error}"
+        return warning(
+            about, said, "check the network and the address; it is tried again by itself while a worker runs"
+        )

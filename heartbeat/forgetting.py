@@ -76,6 +76,7 @@ class Forgetting:
     async def posts(self, ids: Sequence[PostId]) -> AsyncIterator[Step]:
         """Forget these posts; a step for each place, in the order in which it was done."""
         path, history = self._station.history.path, self._station.history
+        await self._check_places()
         await self._settled()
         before = await asyncio.to_thread(history_forgetting.find, path, ids)
         counted = [*before, *await self._told(set(ids))]
@@ -126,6 +127,7 @@ class Forgetting:
                 f"{task} is configured: its windows would come back with the next post; take it out of tasks.yaml and "
                 "start the worker anew first"
             )
+        await self._check_places()
         await self._settled()
         if next(self._station.view.windows(task), None) is not None:
             raise HeartbeatError(
@@ -151,6 +153,13 @@ class Forgetting:
         yield Step("topics", erased, "messages, overwritten")
         await self._cut()
         yield Step("all", rows, "rows", done=True)
+
+    async def _check_places(self) -> None:
+        for place in self._places:
+            try:
+                await place.check()
+            except HeartbeatError as error:
+                raise HeartbeatError(f"nothing has been forgotten yet: {error}") from error
 
     async def _delete(self, ids: Sequence[PostId]) -> None:
         """Delete posts as their feeds would: from the live feeds, and from every replay."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from heartbeat.agents import influx
+from heartbeat.agents import influx, insight_points
 from heartbeat.engine.runner import Engine
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.health import HealthBoard, State
@@ -49,7 +49,8 @@ class Room:
 
     def lag(self) -> int:
         """Messages that the slowest agent has not finished; InfluxDB, which may be away for days, holds nobody up."""
-        return max(agent.lag() for name, agent in self._engine.agents.items() if name != influx.NAME)
+        others = (influx.NAME, insight_points.NAME)
+        return max(agent.lag() for name, agent in self._engine.agents.items() if name not in others)
 
     def paused_reason(self) -> str | None:
         """Why nothing may be written now, or None."""

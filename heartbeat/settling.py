@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from heartbeat import topics
-from heartbeat.agents import influx
+from heartbeat.agents import influx, insight_points
 from heartbeat.engine.log import TP, Log
 from heartbeat.station import Station
 from heartbeat.topics import GROUPS
@@ -35,7 +35,7 @@ async def settled(
         before_pulse: awaited when `pulse` is through with what it reads, before what it has written is looked at.
     """
     for agent in station.agents:
-        if agent.name == influx.NAME or (agents is not None and agent.name not in agents):
+        if agent.name in (influx.NAME, insight_points.NAME) or (agents is not None and agent.name not in agents):
             continue
         if agent.topic == topics.PULSE and before_pulse is not None:
             await before_pulse()

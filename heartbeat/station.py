@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from heartbeat import topics
 from heartbeat.agents import history as _history
 from heartbeat.agents import influx as _influx
+from heartbeat.agents import insight_points
 from heartbeat.agents.corrections import CorrectionsAgent
 from heartbeat.agents.influx_tables import InfluxTables
+from heartbeat.agents.insight_points import InsightPoints
 from heartbeat.agents.pulse_view import PulseView
 from heartbeat.clock import Clock
 from heartbeat.corrections import file as _corrections_file
@@ -33,8 +35,12 @@ from heartbeat.records import Codec
 from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
 from heartbeat.sinks.history import History
+from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.influx import InfluxSink
 from heartbeat.sinks.influx_client import InfluxPlace
+from heartbeat.sinks.influx_forgetting import InfluxForgetting
+from heartbeat.sinks.influx_lines import insight_line
+from heartbeat.sinks.insight_fields import InsightFields, Window
 from heartbeat.sinks.places import Place
 from heartbeat.tasks import Task
 from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic
@@ -95,9 +101,12 @@ class Station:
         if self.influx is not None:
             keep_ms = 1000 * (settings.longest_wait_s + settings.allowed_lateness_s)
             agent = _influx.InfluxAgent(self.influx, self.history, InfluxTables.made(), self.clock, keep_ms=keep_ms)
-            self.agents = [*self.agents, agent.spec()]
+            points = InsightPoints(self._insights, self._write_insights, self.clock)
+            self.agents = [*self.agents, agent.spec(), points.spec()]
+            self.places.append(InfluxForgetting(self.influx.place, self.history.path, self.clock))
         self._ownership: Ownership | None = None
         self._opened_history = False
+        self._reader: HistoryReader | None = None
 
     def open(self) -> SqliteLog:
         """Take the data directory, load the models, open the files. What was opened is closed again on failure.
@@ -120,6 +129,7 @@ class Station:
                 self._opened_history = True
                 if self.influx is None:  # one that is not wanted any more would have the log keep everything for it
                     log.forget_group(f"{GROUPS}-{_influx.NAME}", topics.PULSE.name)
+                    log.forget_group(f"{GROUPS}-{insight_points.NAME}", topics.PULSE.name)
                 self.history_start = hold_against(log, self.history, self.board, prefix=GROUPS)
             except BaseException:
                 self.history.close()
@@ -143,11 +153,25 @@ class Station:
                 "HEARTBEAT_PARTITIONS), or name another data directory"
             )
 
+    def _insights(self) -> InsightFields:
+        """Opened when first asked for: the history's file is there by then."""
+        if self._reader is None:
+            self._reader = HistoryReader(self.history.path)
+        return InsightFields(self._reader, {task.name: task.feeds for task in self.tasks})
+
+    async def _write_insights(self, partition: int, found: Mapping[Window, Mapping[str, float]]) -> None:
+        assert self.influx is not None
+        lines = [insight_line(window, numbers) for window, numbers in found.items() if numbers]
+        if lines:
+            await self.influx.lane(f"insights {partition}").write(lines)
+
     async def close(self) -> None:
         """Close what `open` opened, but the log, which its owner closes first."""
         await self.models.close()
         if self.influx is not None:
             await self.influx.close()
+        if self._reader is not None:
+            await asyncio.to_thread(self._reader.close)
         if self._opened_history:
             await asyncio.to_thread(self.history.close)
         if self._opened_corrections is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -16,6 +16,7 @@ from heartbeat.cli.common import EXIT_FAILED, Failure, Misuse, counted, printabl
 from heartbeat.cli.export import Instant
 from heartbeat.cli.influx_common import place_of
 from heartbeat.clock import SystemClock
+from heartbeat.errors import ConfigError
 from heartbeat.health import HealthBoard
 from heartbeat.records import Pulse
 from heartbeat.settings import Settings
@@ -24,8 +25,10 @@ from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.influx import InfluxSink, Unwritten
 from heartbeat.sinks.influx_answers import Kind
 from heartbeat.sinks.influx_client import InfluxPlace
-from heartbeat.sinks.influx_lines import names_of, size_name, window_lines
+from heartbeat.sinks.influx_lines import insight_line, names_of, size_name, window_lines
+from heartbeat.sinks.insight_fields import InsightFields
 from heartbeat.sinks.table_writers import rfc3339
+from heartbeat.tasks import load
 
 WINDOWS_AT_ONCE: Final = 500
 FIRST_WAIT_S: Final = 0.5
@@ -63,7 +66,7 @@ def replay(settings: Settings, *, from_ms: int, to_ms: int, task: str | None, bu
         tasks = reader.tasks()
         if task is not None and task not in tasks:
             raise Failure(f"the history knows no task {task!r}; it knows {', '.join(map(repr, tasks)) or 'none'}")
-        job = _Job(reader, place, from_ms, to_ms, tasks if task is None else [task])
+        job = _Job(reader, place, from_ms, to_ms, tasks if task is None else [task], feeds_of(settings))
         logging.getLogger("heartbeat.health").setLevel(logging.CRITICAL)  # what it says is told below
         try:
             asyncio.run(job.run())
@@ -76,6 +79,14 @@ def replay(settings: Settings, *, from_ms: int, to_ms: int, task: str | None, bu
         click.get_current_context().exit(EXIT_FAILED)
 
 
+def feeds_of(settings: Settings) -> dict[str, Sequence[str]]:
+    """The feeds of each configured task; none where the configuration cannot be read, which is the worker's affair."""
+    try:
+        return {task.name: task.feeds for task in load(settings.config_dir)}
+    except ConfigError:
+        return {}
+
+
 @dataclass
 class _Job:
     """One run, and what came of it."""
@@ -85,11 +96,13 @@ class _Job:
     from_ms: int
     to_ms: int
     tasks: list[str]
+    feeds: Mapping[str, Sequence[str]]
     windows: int = 0
     points: int = 0
     refused: int = 0
 
     def __post_init__(self) -> None:
+        self.insights = InsightFields(self.reader, self.feeds)
         self.reasons: list[str] = []
 
     def summary(self) -> str:
@@ -113,6 +126,9 @@ class _Job:
     async def _write(self, sink: InfluxSink, task: str, size_s: int, pulses: Iterator[Pulse]) -> None:
         while some := await asyncio.to_thread(lambda: list(islice(pulses, WINDOWS_AT_ONCE))):
             lines = [line for pulse in some for line in window_lines(pulse, late=False)]
+            closed = [(pulse.task, pulse.size_s, pulse.start_ms) for pulse in some if pulse.final]
+            found = await asyncio.to_thread(self.insights.of, closed)
+            lines += [insight_line(window, numbers) for window, numbers in found.items() if numbers]
             refused = await _patiently(sink, lines)
             self.windows += len(some)
             self.points += len(lines) - len(refused)

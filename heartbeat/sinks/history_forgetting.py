@@ -23,7 +23,7 @@ ROWS_A_STEP: Final = 2_000
 POSTS_A_STEP: Final = 200
 _KEYS_A_QUERY: Final = 500
 
-_TABLES: Final = ("posts", "late", "windows", "rolled", "stale", "kept")
+_TABLES: Final = ("posts", "late", "windows", "emptied", "rolled", "stale", "kept")
 """Everything that is kept of a task; `parts` and texts go with their rows."""
 
 

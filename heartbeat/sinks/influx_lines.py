@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from influxdb_client.client.write.point import Point
 
 from heartbeat.records import Figures, Pulse
+from heartbeat.sinks.insight_fields import as_text
 
 PULSE: Final = "pulse"
 """The measurement of windows."""
@@ -71,6 +72,12 @@ def window_lines(pulse: Pulse, *, before: Names = NO_NAMES, late: bool = True) -
         for key in sorted({*parts, *earlier}):
             lines.append(f"{_series(task, by, key, size)} {_fields(parts.get(key, EMPTY), key in earlier)}{tail}{at}")
     return lines
+
+
+def insight_line(window: tuple[str, int, int], numbers: Mapping[str, float]) -> str:
+    """Insights as more fields of a closed window's overall point (see `insights.fields`); not for no numbers."""
+    task, size_s, start_ms = window
+    return f"{_series(task, 'overall', 'all', size_name(size_s))} {as_text(numbers)[1:]} {start_ms}"
 
 
 def _fields(figures: Figures, written_before: bool) -> str:

@@ -19,6 +19,14 @@ class Place(Protocol):
         """What `heartbeat forget` calls it."""
         ...
 
+    async def check(self) -> None:
+        """Asked before anything is forgotten.
+
+        Raises:
+            HeartbeatError: it cannot be told anything now; says what to do.
+        """
+        ...
+
     async def forget_posts(self, posts: Sequence[PostId], windows: Sequence[Window]) -> int:
         """Forget these posts; gives how many things that were.
 

@@ -101,7 +101,7 @@ def filled(shared: Influxd) -> Influxd:
     """A server that holds the windows of `POSTS`, each written twice, and a health point a minute."""
     lines = []
     for window, held in oracle.windows(POSTS, SIZES).items():
-        pulse = Pulse(*window, 1, True, 4, *held)
+        pulse = Pulse(window.task, window.size_s, window.start_ms, 1, True, 4, *held)
         earlier = pulse._replace(revision=0, final=False, overall=Figures(1, 0, 1, 0, 0, 0, 1, 2, 3))
         lines += window_lines(earlier) + window_lines(pulse)
     for minute in range(MINUTES):

@@ -9,14 +9,25 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from heartbeat.engine.runner import Stats
+from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.feeds.status import FeedInfo
+from heartbeat.health import HealthBoard, State
+from heartbeat.pipeline_points import PipelinePoints
 from heartbeat.records import Figures, Pulse
+from heartbeat.sinks.influx import InfluxSink
+from heartbeat.sinks.influx_client import InfluxPlace
 from heartbeat.sinks.influx_lines import pipeline_line, size_name, window_lines
 from heartbeat.testing import oracle
+from heartbeat.testing.clock import FakeClock
+from heartbeat.topics import Topic
 from tests.influx.server import ORG, Influxd
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy/grafana"
@@ -36,7 +47,7 @@ SIZE_S: Final = 60
 BUCKET: Final = "dashboards"
 LABELS: Final = ("positive", "neutral", "negative", "mixed")
 MODELS: Final = ("sentiment/1.0.0", "sentiment-fast/1.0.0")
-PARTS: Final = {"feed": ("demo", "replay_1"), "agent": ("language", "pulse"), "topic": ("ingest", "deadletters")}
+PARTS: Final = {"feed": ("demo", "replay_1"), "agent": ("language", "pulse"), "topic": ("ingest", "pulse")}
 
 
 def posts(seed: int = 3) -> list[oracle.Standing]:
@@ -59,7 +70,11 @@ POSTS: Final = posts()
 
 
 def health_at(minute: int) -> dict[tuple[str, str], dict[str, int]]:
-    """What the pipeline says of itself: `language` fails in minutes 10 to 12, and there are two new dead letters."""
+    """What the pipeline says of itself.
+
+    `language` fails in minutes 10 to 12; `pulse` has two more dead letters from 20 on, and after a restart in minute 30
+    counts from the beginning.
+    """
     fields: dict[tuple[str, str], dict[str, int]] = {}
     for part, names in PARTS.items():
         for name in names:
@@ -68,7 +83,11 @@ def health_at(minute: int) -> dict[tuple[str, str], dict[str, int]]:
             if part == "feed":
                 fields[part, name]["watermark_delay_ms"] = 5000 + 100 * minute
             if part == "topic":
-                fields[part, name] |= {"bytes": 1000 * minute, "messages": 3 if minute < 20 else 5}
+                fields[part, name]["bytes"] = 1000 * minute
+            elif name == "pulse":
+                fields[part, name]["dead_letters"] = 3 if minute < 20 else 5 if minute < 30 else 1
+            else:
+                fields[part, name]["dead_letters"] = 0
     return fields
 
 
@@ -209,17 +228,23 @@ def single(expected: int) -> Callable[[list[dict[str, Any]]], None]:
     return check
 
 
-def largest(part: str, field: str, only: str | None = None) -> Callable[[list[dict[str, Any]]], None]:
+def largest(part: str, field: str) -> Callable[[list[dict[str, Any]]], None]:
     def check(rows: list[dict[str, Any]]) -> None:
         expected: dict[tuple[str, int], int] = {}
         for minute in range(MINUTES):
             for (kind, name), fields in health_at(minute).items():
-                if kind == part and only in (None, name):
-                    key = ("" if only else name, in_five_minutes(START_MS + 60_000 * minute))
+                if kind == part:
+                    key = (name, in_five_minutes(START_MS + 60_000 * minute))
                     expected[key] = max(expected.get(key, 0), fields[field])
         assert series(rows, "name") == expected
 
     return check
+
+
+def dead_letters(rows: list[dict[str, Any]]) -> None:
+    found = series(rows, "name")
+    assert {key: value for key, value in found.items() if value} == {("pulse", START_MS + 20 * 60_000): 2}
+    assert {name for name, _ in found} == {name for part in ("feed", "agent") for name in PARTS[part]}
 
 
 def states(rows: list[dict[str, Any]]) -> None:
@@ -241,7 +266,7 @@ EXPECTED: Final[Mapping[str, Callable[[list[dict[str, Any]]], None]]] = {
     "Posts by model": models,
     "Messages that wait": largest("agent", "lag"),
     "Delay of the feeds": largest("feed", "watermark_delay_ms"),
-    "Dead letters": largest("topic", "messages", "deadletters"),
+    "Dead letters": dead_letters,
     "Size of the topics": largest("topic", "bytes"),
 }
 
@@ -293,8 +318,9 @@ def test_alerts_fire_when_they_should_and_only_then(filled: Influxd) -> None:
     during, after = fires(filled, "heartbeat-part-failed", 12), fires(filled, "heartbeat-part-failed", 15)
     assert {name for name, over in during.items() if over} == {"agent/language"}
     assert during.keys() == after.keys() and not any(after.values())
-    assert fires(filled, "heartbeat-dead-letters", 22) == {"": True}
-    assert fires(filled, "heartbeat-dead-letters", 15) == {"": False}
+    quiet = {f"{part}/{name}": False for part in ("feed", "agent") for name in PARTS[part]}
+    assert fires(filled, "heartbeat-dead-letters", 22) == {**quiet, "agent/pulse": True}
+    assert fires(filled, "heartbeat-dead-letters", 15) == quiet
     assert fires(filled, "heartbeat-silent", 30) == {"": False}
     assert fires(filled, "heartbeat-silent", MINUTES + 60) == {}
     assert RULES["heartbeat-silent"]["noDataState"] == "Alerting"
@@ -326,6 +352,35 @@ def test_every_alert_is_about_a_panel_and_uses_the_data_source_that_is_provision
         assert rule["condition"] == rule["data"][-1]["refId"]
     uids = {target["datasource"]["uid"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
     assert uids == {source["uid"]}
+
+
+async def test_what_the_dashboard_asks_of_the_pipeline_is_what_is_written(tmp_path: Path) -> None:
+    """The fields and parts of `pipeline` that queries name are those that `pipeline_points` measures."""
+    clock = FakeClock()
+    board = HealthBoard(clock)
+    board.report("agent/pulse", State.OK)
+    log = SqliteLog.open(tmp_path / "log.db", clock=clock)
+    log.create_topic(Topic("pulse"), 1)
+    feed = FeedInfo("demo", True, (TASK,), "caught up", 0, "", clock.now_ms(), 0, 0, 0, 0.0, 0, "", None)
+    agent: Any = SimpleNamespace(lag=lambda: 0, stats=Stats())
+    sink = InfluxSink(InfluxPlace("http://127.0.0.1:1", "o", "b", SecretStr("t")), clock, board)
+    lines = PipelinePoints(sink, clock, board)._measured({"pulse": agent}, [feed], log)
+    log.close()
+    written = {
+        (re.findall(r"part=(\w+)", series)[0], field.split("=")[0])
+        for series, fields, _ in (line.split(" ") for line in lines)
+        for field in fields.split(",")
+    }
+    queries = [target["query"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    queries += [rule["data"][0]["model"]["query"] for rule in RULES.values()]
+    asked_for = {
+        (part, field)
+        for query in queries
+        if '"pipeline"' in query
+        for part in re.findall(r'r\.part == "(\w+)"', query) or ["agent"]
+        for field in re.findall(r'r\._field == "(\w+)"', query)
+    }
+    assert len(asked_for) >= 6 and asked_for <= written
 
 
 def test_panels_do_not_lie_over_each_other() -> None:

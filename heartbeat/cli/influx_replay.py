@@ -67,11 +67,15 @@ def replay(settings: Settings, *, from_ms: int, to_ms: int, task: str | None, bu
         if task is not None and task not in tasks:
             raise Failure(f"the history knows no task {task!r}; it knows {', '.join(map(repr, tasks)) or 'none'}")
         job = _Job(reader, place, from_ms, to_ms, tasks if task is None else [task], feeds_of(settings))
-        logging.getLogger("heartbeat.health").setLevel(logging.CRITICAL)  # what it says is told below
+        health = logging.getLogger("heartbeat.health")
+        level = health.level
+        health.setLevel(logging.CRITICAL)  # what it says is told below
         try:
             asyncio.run(job.run())
         except KeyboardInterrupt:
             raise Failure(f"stopped; {job.summary()}. Start it again and it begins anew; nothing is doubled") from None
+        finally:
+            health.setLevel(level)
     click.echo(job.summary(), err=True)
     for reason in job.reasons[:SHOWN]:
         click.echo(f"  {printable(reason)}", err=True)

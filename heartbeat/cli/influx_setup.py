@@ -6,10 +6,11 @@ import click
 
 from heartbeat.cli.common import Failure, printable, with_settings
 from heartbeat.cli.influx_common import Duration, lasting, place_of
+from heartbeat.cli.printing import print_json
 from heartbeat.clock import SystemClock
 from heartbeat.errors import InfluxError
 from heartbeat.settings import Settings
-from heartbeat.sinks.influx_admin import MOST_SKEW_S, Bucket, InfluxAdmin
+from heartbeat.sinks.influx_admin import MOST_SKEW_S, Bucket, InfluxAdmin, Server
 
 
 @click.command(short_help="Make the bucket, unless it is there.")
@@ -39,18 +40,32 @@ def setup(settings: Settings, *, retention_s: int) -> None:
 
 
 @click.command(short_help="See whether InfluxDB can be written to, and what is wrong.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @with_settings
-def check(settings: Settings) -> None:
+def check(settings: Settings, *, as_json: bool) -> None:
     """See whether InfluxDB answers, its clock agrees, the bucket is there and the token may write to it.
 
     Writes nothing. Exits with 1 if the worker could not write; what is wrong is on standard error.
     """
     with InfluxAdmin(place_of(settings), SystemClock()) as admin:
-        _say_server(admin)
+        server = admin.server() if as_json else _say_server(admin)
         try:
             bucket = admin.bucket()
         except InfluxError:  # a token for writing alone may not look; whether it may write is what counts
             bucket = None
+        if as_json:
+            admin.try_to_write()
+            print_json(
+                {
+                    "url": admin.place.url,
+                    "version": server.version,
+                    "ahead_s": server.ahead_s,
+                    "bucket": admin.place.bucket,
+                    "retention_s": None if bucket is None else bucket.retention_s,
+                    "may_write": True,
+                }
+            )
+            return
         if bucket is not None:
             _say_bucket(bucket)
             if bucket.retention_s and bucket.retention_s < settings.history_days * 86_400:
@@ -58,7 +73,7 @@ def check(settings: Settings) -> None:
         _say_rights(admin)
 
 
-def _say_server(admin: InfluxAdmin) -> None:
+def _say_server(admin: InfluxAdmin) -> Server:
     server = admin.server()
     click.echo(f"{admin.place.url}: answers{f', version {printable(server.version)}' if server.version else ''}")
     if server.ahead_s is not None and abs(server.ahead_s) > MOST_SKEW_S:
@@ -66,6 +81,7 @@ def _say_server(admin: InfluxAdmin) -> None:
         click.echo(
             f"note: its clock is {abs(server.ahead_s):,.0f} s {way} ours; it removes points by its own. Set both by NTP"
         )
+    return server
 
 
 def _say_bucket(bucket: Bucket) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from heartbeat.clock import SystemClock
 from heartbeat.engine import faults
-from heartbeat.engine.log import TP, Advance, Append, Put, UnitWrite
+from heartbeat.engine.log import TP, Advance, Append, LogRecord, Put, UnitWrite
 from heartbeat.engine.ownership import own
 from heartbeat.engine.retention import Retention
 from heartbeat.engine.sqlite_log import SqliteLog
@@ -143,7 +143,9 @@ def _verify_chain(log: SqliteLog, chain: int, acknowledged: int) -> int:
     begin, end = log.begin_offset(tp), log.end_offset(tp)
     assert end == len(output)
     assert begin <= (log.committed("reader", tp) or 0), "retention took what had not been read"
-    found = asyncio.run(log.fetch(tp, begin, 10**9, 0))
+    found: list[LogRecord] = []
+    while more := asyncio.run(log.fetch(tp, found[-1].offset + 1 if found else begin, 10**9, 0)):
+        found += more
     assert [r.offset for r in found] == list(range(begin, end))
     assert [(r.key, r.value) for r in found] == [(m.key, m.value) for m in output[begin:]]
     live = [(r.offset, r.key, r.value) for r in log.latest(TP("newest", chain))]

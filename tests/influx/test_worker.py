@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from click.testing import CliRunner
-
-from heartbeat.cli import cli
+from tests.cli.inside import inside
 from tests.influx.server import TOKEN, Influxd
 from tests.influx.test_kill import environment as settings_of
 from tests.influx.test_kill import in_influxdb
-from tests.proof.material import Material, difference
+from tests.proof.material import Material, difference, measured
 from tests.proof.processes import environment, finish, free_port, kill, listens, replay
 
 
 def command(server: Influxd | None, *words: str, **more: str) -> tuple[int, str, str]:
     """Run `heartbeat influx …` here: exit code, output, errors."""
-    none = {name: None for name in os.environ if name.startswith("HEARTBEAT_")}
-    settings = {**(settings_of(server) if server else {}), **more}
-    done = CliRunner().invoke(cli, ["influx", *words], env={**none, **settings})
-    assert TOKEN not in done.output and (done.exception is None or isinstance(done.exception, SystemExit))
-    return done.exit_code, done.stdout, done.stderr
+    done = inside("influx", *words, **{**(settings_of(server) if server else {}), **more})
+    assert TOKEN not in done.out + done.err
+    return done
 
 
 def test_a_worker_writes_windows_and_its_own_health(influxd: Influxd, tmp_path: Path) -> None:
@@ -66,11 +62,13 @@ def test_setup_check_and_replay(own: Influxd, tmp_path: Path) -> None:
     assert code == 0 and "bucket new: is there; keeps points for 5,000 days" in out
     code, out, err = command(own, "check", **where)
     assert code == 0 and "version v2.7" in out
+    code, out, err = command(own, "check", "--json", **where)
+    assert code == 0 and json.loads(out)["retention_s"] == 5000 * 86_400 and json.loads(out)["may_write"]
     span = ["--from", "2025-01-01", "--data-dir", str(tmp_path / "data")]
     for _ in range(2):
         code, out, err = command(own, "replay", *span, "--bucket", "new")
         assert code == 0 and f"written to bucket new at {own.url}" in err, err
-        assert not (wrong := difference(in_influxdb(own, "new", knows_late=False), material.want)), wrong
+        assert not (wrong := difference(in_influxdb(own, "new", knows_late=False), measured(material.want))), wrong
     code, out, err = command(own, "replay", *span, "--bucket", "nowhere")
     assert code == 1 and 'bucket "nowhere" not found' in err
     code, out, err = command(own, "setup", "--retention", "1h", HEARTBEAT_INFLUX_BUCKET="short")

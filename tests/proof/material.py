@@ -112,8 +112,13 @@ def rows_of(
     return rows
 
 
+def measured(rows: dict[Row, Row]) -> dict[Row, Row]:
+    """Those of windows that were counted: hours and days are added up by the history alone."""
+    return {key: row for key, row in rows.items() if key[0] not in (3_600, 86_400)}
+
+
 def exported(data_dir: Path) -> dict[Row, Row]:
-    """What the command says, in the same shape. Every window has to be final."""
+    """What the command says, in the same shape. Every window has to be final, but for hours and days that go on."""
     rows: dict[Row, Row] = {}
     for by in ("all", "lang", "source"):
         command = [sys.executable, "-m", "heartbeat", "export", "windows", "--task", TASK, "--by", by]
@@ -121,6 +126,8 @@ def exported(data_dir: Path) -> dict[Row, Row]:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         for line in done.stdout.splitlines():
             row = json.loads(line)
+            if not row["final"] and row["window_seconds"] in (3_600, 86_400):
+                continue
             assert row["final"], row
             start_ms = _milliseconds(row["window_start"])
             sums = [round((row[f"{name}_mean"] or 0) * row["scored"] * 1e6) for name in ("pos", "neu", "neg")]

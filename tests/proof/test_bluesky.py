@@ -26,7 +26,7 @@ from heartbeat.feeds.cursors import Standing
 from heartbeat.feeds.jetstream_place import Place
 from heartbeat.records import Post
 from heartbeat.testing.jetstream_story import KEYWORD, Said, Shares, Story
-from tests.proof.material import FAST, TASK, difference, exported, exported_posts, rows_of
+from tests.proof.material import FAST, TASK, difference, exported, exported_posts, measured, rows_of
 from tests.proof.processes import environment, free_port, kill, listens
 
 STEP_US = 25_000
@@ -185,7 +185,7 @@ def prove(
         finally:
             kill(process)
     assert done >= kills * 0.7, f"only {done} of {kills} came before the end"
-    assert not (wrong := difference(exported(folder / "data"), rows_of(oracle.posts))), wrong
+    assert not (wrong := difference(measured(exported(folder / "data")), measured(rows_of(oracle.posts)))), wrong
     kept = exported_posts(folder / "data")
     assert len(kept) == len({post["id"] for post in kept}) and not any(post["late"] == "true" for post in kept)
     assert oracle.deletions > events / 200 and len(oracle.posts) > events / 150

@@ -14,6 +14,7 @@ from tests.proof.processes import finish, killed_replay, killed_worker, replay
 ELSEWHERE = {
     "log.migrate",
     "retention.step",
+    "retention.supersede",
     "retention.checkpoint",
     "erasure.step",
     "letters.replay",

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ def get(port: int, path: str) -> Mapping[str, Any]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
         told: Mapping[str, Any] = json.load(answer)
         return told
+
+
+def parts_but_bluesky(port: int) -> Sequence[Mapping[str, Any]]:
+    """The health of every part but that of a feed whose host is away in tests."""
+    return [part for part in get(port, "/api/health")["parts"] if part["part"] != "feed/bluesky"]
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -100,7 +105,7 @@ def test_at_a_cap_feeds_pause_and_go_on_by_themselves(tmp_path: Path) -> None:
             until(lambda: paused(port))
         code, said = finish(client)
         assert code == 0, said
-        until(lambda: all(part["state"] == "ok" for part in get(port, "/api/health")["parts"]))
+        until(lambda: all(part["state"] == "ok" for part in parts_but_bluesky(port)))
         kill(second)
     finally:
         for process in started:

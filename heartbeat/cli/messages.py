@@ -13,10 +13,11 @@ from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import HeartbeatError
 from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Codec, Record
 from heartbeat.sinks.table_writers import rfc3339
-from heartbeat.topics import CURSORS
+from heartbeat.topics import ALL, CURSORS
 
 PRIVATE: Final = ("content", "author", "url")
 """What is shown of posts only with --content; else how long it is."""
+_WITH_TEXTS: Final = frozenset(topic.name for topic in ALL if topic.holds_content)
 
 
 class ReadingSchemas:
@@ -63,6 +64,8 @@ class Messages:
         if value is None:
             return {"type": None, "value": None}
         if topic == CURSORS.name or not value.startswith(b"\0"):  # our own topics of rows are JSON, or nearly
+            if topic in _WITH_TEXTS and not self._content:  # what could not be read, as a feed found it
+                return {"type": None, "problem": "is none of Heartbeat's records; --content shows it"}
             return {"type": "row", "value": _json(value)}
         try:
             record = self._codec.decode(value)

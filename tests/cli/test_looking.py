@@ -29,7 +29,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("looking")
     lines = [POST % number for number in range(19)]
     lines.append('{"id": "a", "source": "x", "content": "SECRET", "author": "SOMEBODY", "time": 1763794800000}\n')
-    (folder / "posts.jsonl").write_text("".join(lines) + "rubbish\n")
+    unusable = '{"id": "b", "source": "x", "content": 5, "text": "SECRET", "author": "SOMEBODY"}\n'
+    (folder / "posts.jsonl").write_text("".join(lines) + unusable)
     assert run("replay", str(folder / "posts.jsonl"), "--task", "seen", "--data-dir", str(folder / "data")).code == 0
     return folder / "data"
 
@@ -56,6 +57,8 @@ def test_messages_are_decoded_without_texts_and_authors(data: Path) -> None:
         for form in ((), ("--json",)):
             done = inside("topics", "show", topic, "--from-offset", "0", *form, "--data-dir", str(data))
             assert done.code == 0 and "SECRET" not in done.out and "SOMEBODY" not in done.out, topic
+    done = inside("topics", "show", "deadletters", "--content", "--data-dir", str(data))
+    assert "SECRET" in done.out and "SOMEBODY" in done.out
     done = inside("topics", "show", "ingest", "--key", "x\\na", "--content", "--json", "--data-dir", str(data))
     (message,) = [json.loads(line) for line in done.out.splitlines()]
     assert message["value"]["content"] == "SECRET" and message["value"]["author"] == "SOMEBODY"
@@ -172,6 +175,9 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path)
     assert done.code == 1 and "heartbeat.yaml:1: web_port: " in done.out and "5 problems" in done.err
     done = inside("config", "check", HEARTBEAT_CONFIG_DIR=configured(tmp_path, "sentiment_model: nix\n"))
     assert done.code == 1 and "heartbeat.yaml:1: sentiment_model: there is no model 'nix'" in done.out
+    folder = configured(tmp_path, "# half of it\ninflux_url: http://127.0.0.1:9\n")
+    done = inside("config", "check", HEARTBEAT_CONFIG_DIR=folder)
+    assert done.code == 1 and "heartbeat.yaml:2: influx_url: " in done.out and "HEARTBEAT_INFLUX_ORG and" in done.out
     assert inside("config", "check", HEARTBEAT_CONFIG_DIR=str(ROOT / "config")).code == 0
 
 

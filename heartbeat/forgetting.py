@@ -11,6 +11,7 @@ What is kept outside of log and history has a `Place` of its own (`sinks.places`
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -108,9 +109,8 @@ class Forgetting:
             async for step in self.posts(ids):
                 if not step.done:
                     yield step
-        needle = author.encode()
-        letters = await erasure.find(
-            self._log, [topics.DEADLETTERS.name], lambda record: _letter_names(record, author), needle=needle
+        letters = await erasure.find(  # without a needle: JSON may write the name by numbers
+            self._log, [topics.DEADLETTERS.name], lambda record: self._letter_names(record, author)
         )
         yield Step("dead letters", await erasure.erase(self._log, letters), "that name the author, overwritten")
         await self._cut()
@@ -147,7 +147,7 @@ class Forgetting:
         erased = 0
         # upkeep may have put a chunk in other rows since it was looked at: it is looked for until nothing is found
         while found := await erasure.find(
-            self._log, _ALL[:-1], lambda record: self._is_of_task(record, task), needle=task.encode()
+            self._log, _ALL, lambda record: self._is_of_task(record, task), needle=task.encode()
         ):
             erased += await erasure.erase(self._log, found)
         yield Step("topics", erased, "messages, overwritten")
@@ -240,6 +240,17 @@ class Forgetting:
             isinstance(post, Scored) and post.content is not None
         )
 
+    def _letter_names(self, record: LogRecord, author: str) -> bool:
+        """Whether what a dead letter holds is by an author; where it cannot be read, whether the name stands in it."""
+        if self._decoded(record) is not None:  # a message of ours; others' may well hold these letters somewhere
+            return self._author(record) == author
+        item = _item(record)
+        if item:
+            return author in (item.get("author"), item.get("user"), item.get("username"))
+        value = record.value or b""
+        by_numbers = json.dumps(author)[1:-1].encode()
+        return author.encode() in value or by_numbers.lower() in value.lower()
+
     def _is_of_task(self, record: LogRecord, task: str) -> bool:
         post = self._decoded(record)
         if isinstance(post, Post | Detected):
@@ -264,14 +275,6 @@ def _letter_is_of(record: LogRecord, wanted: set[PostId]) -> bool:
         return True
     item = _item(record)
     return (str(item.get("source")), str(item.get("id"))) in wanted
-
-
-def _letter_names(record: LogRecord, author: str) -> bool:
-    """Whether the item of a dead letter is by an author; where it cannot be read, whether the name stands in it."""
-    item = _item(record)
-    if item:
-        return author in (item.get("author"), item.get("user"), item.get("username"))
-    return author.encode() in (record.value or b"")
 
 
 def _item(record: LogRecord) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import pytest
 from heartbeat.corrections.rows import Correction, SeenPost
 from heartbeat.corrections.store import Corrections
 from tests.cli.commands import Done, environment, run
+from tests.cli.letters import fail
+from tests.cli.letters import post as letter_post
 from tests.proof.processes import finish, kill, listens, replay, worker
 
 TASK = "proof"
@@ -130,6 +132,31 @@ def test_an_author_is_gone_to_the_last_byte(data: Path, without: list[dict[str, 
     assert windows(data) == without
     done = run("replay", str(data.parent / "posts.jsonl"), "--task", TASK, "--data-dir", str(data), **FAST)
     assert done.code == 0 and "had been through before" in done.err  # the rest of it is as it was
+
+
+def test_dead_letters_of_an_author_are_known_however_the_name_is_written(tmp_path: Path) -> None:
+    broken = [
+        '{"id": "1", "source": "x", "content": 5, "author": "Zo\\u00eb"}',
+        '{"id": "2", "source": "x", "content": "hidden one", "author": "Zo\\u00EB"',
+        '{"id": "3", "source": "x", "content": "hidden two", "author": "Zoë"',
+        '{"id": "4", "source": "x", "content": 5, "author": "Zoe"}',
+    ]
+    whole = '{"id": "5", "source": "x", "content": "good", "time": 1763794800000}'
+    (tmp_path / "posts.jsonl").write_text("".join(f"{line}\n" for line in (*broken, whole)))
+    data = replayed(tmp_path / "posts.jsonl", tmp_path / "data")
+    done = forget(data, "--author", "Zoë")
+    assert "dead letters: 3 that name the author, overwritten" in done.out
+    assert fragments(data, "hidden", "Zo\\u00", "Zoë") == [] and fragments(data, '"Zoe"') == ["log.db"]
+
+
+def test_dead_letters_of_agents_go_with_their_author_or_task_and_no_others(tmp_path: Path) -> None:
+    """That a name's letters stand somewhere in a post does not make it his."""
+    data = tmp_path / "data"
+    fail(data, [letter_post(1, "said by e")._replace(author="e"), letter_post(2, "said by others")])
+    done = forget(data, "--author", "e")
+    assert done.code == 0 and fragments(data, "said by e") == [] and fragments(data, "said by others") != []
+    done = forget(data, "--task", "t")
+    assert done.code == 0 and fragments(data, "said by others") == []
 
 
 def test_killed_in_the_middle_and_started_again(data: Path, without: list[dict[str, Any]]) -> None:

@@ -26,6 +26,8 @@ from heartbeat.topics import ALL, DAY_MS, Topic
 
 _MOST: Final = 256
 """Partitions of a topic."""
+_SUPERSEDED: Final = frozenset(topic.name for topic in ALL if topic.superseded_ms is not None)
+"""What a newer message has replaced is taken out of these, so they have gaps of their own."""
 Values: TypeAlias = tuple[Any, ...]
 
 
@@ -295,11 +297,25 @@ def _of_chunks(
     return max(following, expected or 0), size
 
 
+def _by_partition(gaps: list[Gap]) -> list[tuple[tuple[str, int], list[Gap]]]:
+    found: dict[tuple[str, int], list[Gap]] = {}
+    for gap in gaps:
+        found.setdefault((gap.topic, gap.partition), []).append(gap)
+    return list(found.items())
+
+
 def missing(report: Report) -> Iterator[str]:
     """What is missing, a line each, for people."""
-    for gap in report.gaps:
-        which = f"message {gap.first}" if gap.first == gap.last else f"messages {gap.first} to {gap.last}"
-        yield f"{gap.topic}/{gap.partition}: {which} (damaged, or erased earlier)"
+    for (topic, partition), gaps in _by_partition(report.gaps):
+        if topic in _SUPERSEDED and len(gaps) > 1:  # line by line, they would hide what is damaged elsewhere
+            count = sum(gap.last - gap.first + 1 for gap in gaps)
+            where = f"{count:,} messages in {len(gaps):,} places"
+            yield f"{topic}/{partition}: {where} (replaced by newer ones, or damaged)"
+            continue
+        for gap in gaps:
+            which = f"message {gap.first}" if gap.first == gap.last else f"messages {gap.first} to {gap.last}"
+            earlier = "replaced by newer ones" if topic in _SUPERSEDED else "erased"
+            yield f"{topic}/{partition}: {which} (damaged, or {earlier} earlier)"
     for name, count in report.lost_rows.items():
         yield f"state store {name}: {count:,} rows"
     for name, size in report.lost_bytes.items():

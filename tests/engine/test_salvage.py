@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heartbeat.engine.log import TP, LogRecord, UnitWrite
-from heartbeat.engine.salvage import Report, missing, salvage
+from heartbeat.engine.salvage import Gap, Report, as_object, missing, salvage
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import LogDamaged, LogTooNew
 from tests.engine.test_log_file import EVENTS, NEWEST, contents, filled, opened, unit
@@ -196,6 +196,18 @@ async def test_what_is_still_in_the_wal_is_salvaged_too(tmp_path: Path) -> None:
     new = opened(tmp_path / "new.db")
     assert await asyncio.to_thread(contents, new) == wanted
     new.close()
+
+
+def test_gaps_of_what_was_replaced_do_not_hide_damage() -> None:
+    """Each second of a window leaves one; they are told in a line, and counted all the same."""
+    gaps = [Gap("pulse", 1, at, at + 1) for at in range(0, 900, 3)]
+    report = Report(gaps=[*gaps, Gap("pulse", 2, 5, 5), Gap("sentiment", 0, 7, 8)])
+    assert list(missing(report)) == [
+        "pulse/1: 600 messages in 300 places (replaced by newer ones, or damaged)",
+        "pulse/2: message 5 (damaged, or replaced by newer ones earlier)",
+        "sentiment/0: messages 7 to 8 (damaged, or erased earlier)",
+    ]
+    assert len(as_object(report)["gaps"]) == 302
 
 
 def test_a_damaged_message_is_named(whole: Whole, tmp_path: Path) -> None:

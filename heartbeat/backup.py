@@ -66,7 +66,7 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
             copies = Path(folder)
             history = data_dir / history_file.NAME
             if history.exists():
-                with closing(history_file.open_for_reading(history)) as con:
+                with closing(history_file.open_for_reading(history, of_any_version=True)) as con:
                     _copy(con, copies / history.name)
             sqlite_schema.check_length(log)
             with closing(sqlite_schema.connect(log, read_only=True)) as con:

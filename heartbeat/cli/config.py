@@ -16,6 +16,7 @@ from heartbeat.cli.common import EXIT_FAILED, counted, printable, with_settings,
 from heartbeat.cli.models_list import uses
 from heartbeat.cli.printing import print_json, print_table
 from heartbeat.configfile import ConfigFile
+from heartbeat.doctor import setup
 from heartbeat.errors import ConfigError
 from heartbeat.models.catalogue import Catalogue
 from heartbeat.settings import PREFIX, Settings
@@ -50,7 +51,7 @@ def check(*, as_json: bool) -> None:
     problems: list[ConfigError] = []
     if isinstance(found, Settings):
         tasks, problems = loading.examine(found.config_dir)
-        problems += _models(found)
+        problems += [*_models(found), *_influx(found)]
     else:
         folder = os.environ.get(f"{PREFIX}CONFIG_DIR")
         problems = [
@@ -118,6 +119,11 @@ def _models(settings: Settings) -> list[ConfigError]:
         key, _, problem = said.partition(": ")
         problems.append(_at(settings, key, problem))
     return problems
+
+
+def _influx(settings: Settings) -> list[ConfigError]:
+    """An InfluxDB of which only part is named: a worker does not start with it."""
+    return [_at(settings, "influx_url", said) for said in setup.half_of_influx(settings)]
 
 
 def _at(settings: Settings, key: str, problem: str) -> ConfigError:

@@ -87,6 +87,8 @@ def _examine(settings: Settings | None, problems: Sequence[ConfigError], data_di
         used, missing_ = uses(settings, Catalogue(settings.models_dir))
         yield from (Finding("models", Level.WRONG, said, "name a model that is there") for said in missing_)
         yield from setup.models(settings, list(used))
+        mend = "a worker does not start so; see docs/influxdb.md"
+        yield from (Finding("influx", Level.WRONG, said, mend) for said in setup.half_of_influx(settings))
     yield from machine.disk(data_dir)
     yield from files.rights(data_dir)
     yield from files.running(data_dir)
@@ -153,7 +155,7 @@ def _copy_history(source: Path, target: Path) -> bool:
         finding.level is Level.WRONG for finding in files.history(source, beside_worker=False)
     ):
         return False
-    with closing(history_file.open_for_reading(source)) as con:
+    with closing(history_file.open_for_reading(source, of_any_version=True)) as con:
         _copy(con, target)
     return True
 

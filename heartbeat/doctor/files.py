@@ -18,7 +18,7 @@ from heartbeat.engine import sqlite_schema
 from heartbeat.engine.ownership import LOCK_NAME, owner
 from heartbeat.engine.sqlite_integrity import faults
 from heartbeat.errors import HeartbeatError
-from heartbeat.sinks import history_file
+from heartbeat.sinks import history_file, history_schema
 
 SHOWN: Final = 5
 """Faults of one file that are told."""
@@ -50,6 +50,13 @@ def rights(data_dir: Path) -> Iterator[Finding]:
     yield from bad or [ok("permissions", f"{data_dir} is its owner's alone")]
 
 
+def _mend(path: Path, mend: str) -> str:
+    """How to mend a file that cannot be used; one that we may not write to is not therefore damaged."""
+    if os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
+        return mend
+    return "make it and its folder readable and writable, and look again"
+
+
 def running(data_dir: Path) -> Iterator[Finding]:
     """Whether a worker runs, and answers."""
     process = owner(data_dir)
@@ -78,6 +85,7 @@ def log(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
         else:
             yield ok("log", "there is none yet")
         return
+    mend = _mend(path, mend)
     try:
         sqlite_schema.check_length(path)
         with closing(sqlite_schema.connect(path, read_only=True)) as con:
@@ -103,12 +111,15 @@ def history(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
     if not path.exists():
         yield ok("history", "there is none yet")
         return
-    mend = "restore a backup, or move it away with its -wal and -shm: it is made again of what the topics still hold"
+    mend = _mend(
+        path, "restore a backup, or move it away with its -wal and -shm: it is made again of what the topics still hold"
+    )
     try:
-        with closing(history_file.open_for_reading(path)) as con:
+        with closing(history_file.open_for_reading(path, of_any_version=True)) as con:
             until = time.monotonic() + BESIDE_S if beside_worker else None
             found = list(_sqlite_faults(con, until))
             pages = con.execute("PRAGMA page_count").fetchone()[0]
+            older = con.execute("PRAGMA user_version").fetchone()[0] < history_schema.READABLE
     except HeartbeatError as error:
         yield wrong("history", str(error), mend)
         return
@@ -117,13 +128,16 @@ def history(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
         return
     for fault in found:
         yield wrong("history", f"{path}: {fault}", mend)
-    if not found:
+    if older and not found:
+        mend = "start the worker once; until then the commands that read the history cannot"
+        yield warning("history", f"{path} is whole, but of an older version", mend)
+    elif not found:
         yield ok("history", f"{path} is whole ({pages * 4096 / 1e6:.1f} MB)")
 
 
 def corrections(path: Path) -> Iterator[Finding]:
     """Whether people's corrections are whole; they are few."""
-    mend = "restore a backup, or move it away, and import what `heartbeat corrections export` has kept"
+    mend = _mend(path, "restore a backup, or move it away, and import what `heartbeat corrections export` has kept")
     try:
         con = corrections_file.open_for_reading(path)
         if con is None:

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from heartbeat.doctor.findings import Finding, ok, warning, wrong
-from heartbeat.errors import ConfigError, ModelError
+from heartbeat.errors import ConfigError, InfluxError, ModelError
 from heartbeat.models.catalogue import Catalogue
 from heartbeat.settings import Settings
 from heartbeat.tasks import FEEDS, Task
@@ -23,6 +23,17 @@ def configuration(problems: Sequence[ConfigError], where: str) -> Iterator[Findi
         yield wrong("config", str(problem), "`heartbeat config check` looks again")
     if not problems:
         yield ok("config", f"{where} is right")
+
+
+def half_of_influx(settings: Settings) -> Iterator[str]:
+    """What is missing of an InfluxDB of which only part is named."""
+    if settings.influx_url:
+        from heartbeat.sinks.influx_client import InfluxPlace  # half a second, which most do not need
+
+        try:
+            InfluxPlace.of(settings)
+        except InfluxError as error:
+            yield str(error)
 
 
 def models(settings: Settings, used: Sequence[str]) -> Iterator[Finding]:

@@ -107,8 +107,12 @@ def _migrate(connection: sqlite3.Connection, step: str, version: int) -> None:
         raise
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path, *, of_any_version: bool = False) -> sqlite3.Connection:
     """Open the file to read it, whether a worker has it open or not. Any thread may use the connection, one at a time.
+
+    Args:
+        path: the file.
+        of_any_version: also a file that a worker has to bring up to date first: to check it or copy it as it is.
 
     Raises:
         HistoryError: there is none, it cannot be read, or it is of another version.
@@ -127,7 +131,8 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             raise unopened(error, path) from error
         try:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            if _version(connection, path, newest=len(history_schema.STEPS)) < history_schema.READABLE:
+            version = _version(connection, path, newest=len(history_schema.STEPS))
+            if version < history_schema.READABLE and not of_any_version:
                 raise HistoryError(older(path))
             return connection
         except sqlite3.Error as error:

@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 
 from heartbeat.clock import SystemClock
+from heartbeat.doctor.files import history as history_findings
 from heartbeat.engine.log import TP
 from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.sinks import history_file
+from heartbeat.sinks.history_reader import HistoryReader
 from tests.cli.commands import POST, ROOT, Done, run
 from tests.cli.inside import inside
 from tests.proof.material import Material
 from tests.proof.processes import finish, free_port, kill, listens, replay, worker
+from tests.sinks.migrating_process import restore as restore_dump
 
 
 def doctor(data: Path, *words: str, **env: str) -> Done:
@@ -86,6 +90,34 @@ def test_a_damaged_history_is_found(data: Path) -> None:
     assert level == "wrong" and "move it away" in remedy
 
 
+def test_what_may_not_be_written_to_is_not_called_damaged(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write everywhere, so the answer to that question is made here, for whoever runs this."""
+    name = data / "history.db"
+    name.write_bytes(b"not SQLite at all")
+    assert "move it away" in next(history_findings(name, beside_worker=False)).remedy
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert next(history_findings(name, beside_worker=False)).remedy.startswith("make it and its folder readable")
+
+
+def test_a_history_of_an_older_version_is_whole_backed_up_and_salvaged(data: Path, tmp_path: Path) -> None:
+    """Before a worker has brought it up to date: nobody is told to move away what holds everything."""
+    dump = ROOT / "tests" / "sinks" / "versions" / "history-1.sql"
+    restore_dump(dump, data / "history.db")
+    (data / "history.db").chmod(0o600)
+    ((level, says, remedy),) = found(data)["history"]
+    assert level == "warning" and "is whole, but of an older version" in says and remedy.startswith("start the worker")
+    done = inside("backup", str(tmp_path / "b.tar.gz"), "--data-dir", str(data))
+    assert done.code == 0, done.err
+    assert inside("restore", str(tmp_path / "b.tar.gz"), "--data-dir", str(tmp_path / "back")).code == 0
+    done = doctor(data, "--salvage", str(tmp_path / "new"))
+    assert done.code == 0 and "history: all of it" in done.out
+    for folder in (tmp_path / "back", tmp_path / "new"):
+        assert history_file.schema_version(folder / "history.db") == 1
+        history_file.open_for_writing(folder / "history.db").close()
+        with HistoryReader(folder / "history.db") as reader:
+            assert list(reader.tasks()) == ["t", "ü"]
+
+
 def test_rights_ports_clocks_config_and_models(data: Path, tmp_path: Path) -> None:
     (data / "log.db").chmod(0o644)
     said = found(data)["permissions"]
@@ -109,6 +141,8 @@ def test_rights_ports_clocks_config_and_models(data: Path, tmp_path: Path) -> No
     (tmp_path / "heartbeat.yaml").write_text("web_prot: 1\n")
     done = doctor(data, HEARTBEAT_CONFIG_DIR=str(tmp_path))
     assert done.code == 1 and "heartbeat.yaml:1: web_prot" in done.out
+    level, says, _ = found(data, HEARTBEAT_INFLUX_URL="http://127.0.0.1:9")["influx"][0]
+    assert level == "wrong" and "HEARTBEAT_INFLUX_TOKEN are not" in says
 
     models = tmp_path / "models"
     shutil.copytree(ROOT / "onnx_models" / "language", models / "language")

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 from heartbeat.clock import Clock
 from heartbeat.engine import sqlite_rows
 from heartbeat.engine.faults import point
-from heartbeat.engine.log import Put, UnitWrite
+from heartbeat.engine.log import Put, UnitWrite, addressee
 from heartbeat.engine.sqlite_chunks import Chunk, keys, pack, seal, unpack
 from heartbeat.engine.sqlite_ledger import Ledger
 from heartbeat.engine.sqlite_log import SqliteLog
@@ -118,7 +118,7 @@ class Superseding:
         newest: dict[bytes, int] = {}
         for row_id in self._ids(clean, end):
             row = self._row(place, row_id)
-            newest.update((key, row_id + at) for at, key in enumerate(keys(row.chunk)) if key is not None)
+            newest.update((key, row_id + at) for at, key in enumerate(_names(row)) if key is not None)
             await asyncio.sleep(0)
         everything = self._ids(place.low, end)
         messages = size = held = 0
@@ -127,13 +127,10 @@ class Superseding:
             change = _without(self._row(place, row_id), newest, place.low, first=row_id == everything[0])
             if change is not None:
                 changes.append(change)
-                messages, size, held = (
-                    messages + change.messages,
-                    size + change.bytes,
-                    held + len(change.old.chunk.body),
-                )
+                held += len(change.old.chunk.body)
             if held >= STEP_BYTES or (changes and row_id == everything[-1]):
-                await self._log.submit(_replace(place.slot, changes))
+                done = await self._log.submit(_replace(place.slot, changes))
+                messages, size = messages + done[0], size + done[1]
                 changes, held = [], 0
             await asyncio.sleep(0)
         await self._log.write(
@@ -179,9 +176,19 @@ class Superseding:
         return _Row(row_id, timestamp_ms, crc, chunk)
 
 
+def _names(row: _Row) -> list[bytes | None]:
+    """What may replace, and be replaced, by key. Not what is for one agent alone: to all others it is not there."""
+    names = keys(row.chunk)
+    if row.chunk.headed:
+        for record in unpack(row.chunk, 0, row.timestamp_ms):
+            if addressee(record.headers) is not None:
+                names[record.offset] = None
+    return names
+
+
 def _without(row: _Row, newest: Mapping[bytes, int], low: int, *, first: bool) -> _Change | None:
     """What is left of a chunk: each message but those whose key comes again behind it. None if nothing goes."""
-    there = enumerate(keys(row.chunk), row.id)
+    there = enumerate(_names(row), row.id)
     stay = [key is None or newest.get(key, 0) <= row_id or (first and row_id == row.id) for row_id, key in there]
     if all(stay):
         return None
@@ -202,24 +209,32 @@ def _without(row: _Row, newest: Mapping[bytes, int], low: int, *, first: bool) -
     return _Change(row, new)
 
 
-def _replace(slot: int, changes: Sequence[_Change]) -> Work[None]:
-    freed = sum(change.bytes for change in changes)
-    old = [change.old.id for change in changes]
-    new = [
-        (row.id, row.chunk.length, row.timestamp_ms, row.crc, row.chunk.headed, row.chunk.body)
-        for change in changes
-        for row in change.new
-    ]
+def _replace(slot: int, changes: Sequence[_Change]) -> Work[tuple[int, int]]:
+    """Put these chunks in place of the old ones; gives how many messages and bytes that freed.
 
-    def work(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], None]:
-        for places, ids in sqlite_rows.blocks(old):
+    A chunk of which something has been erased since it was read stays as it is: what was erased must not come back.
+    """
+
+    def work(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], tuple[int, int]]:
+        there: dict[int, int] = {}
+        for places, ids in sqlite_rows.blocks([change.old.id for change in changes]):
+            there.update(con.execute(f"SELECT id, crc FROM chunks WHERE id IN ({places})", ids).fetchall())
+        same = [change for change in changes if there.get(change.old.id) == change.old.crc]
+        messages, freed = sum(change.messages for change in same), sum(change.bytes for change in same)
+        new = [
+            (row.id, row.chunk.length, row.timestamp_ms, row.crc, row.chunk.headed, row.chunk.body)
+            for change in same
+            for row in change.new
+        ]
+        for places, ids in sqlite_rows.blocks([change.old.id for change in same]):
             con.execute(f"DELETE FROM chunks WHERE id IN ({places})", ids)
         sqlite_rows.insert(con, "INSERT INTO chunks(id, length, ts_ms, crc, headed, body) VALUES", 6, new)
         con.execute("UPDATE partitions SET bytes = bytes - ? WHERE slot = ?", (freed, slot))
         point("retention.supersede")
 
-        def take_over(ledger: Ledger) -> None:
+        def take_over(ledger: Ledger) -> tuple[int, int]:
             ledger.bytes[slot] -= freed
+            return messages, freed
 
         return take_over
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from heartbeat.engine import erasure
 from heartbeat.engine import superseding as module
-from heartbeat.engine.log import TP, Advance, Append, LogRecord, UnitWrite
+from heartbeat.engine.log import ONLY_FOR, TP, Advance, Append, LogRecord, UnitWrite
 from heartbeat.engine.retention import Retention
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.engine.superseding import Superseding
@@ -188,4 +188,41 @@ async def test_a_chunk_of_which_something_was_erased_stays_as_it_is(tmp_path: Pa
     assert left == [
         (1, b"a", b"1"), (3, b"c", b"1"), (4, b"d", b"1"), (5, b"a", b"2"), (7, b"b", b"2"), (8, b"c", b"3"),
     ]  # fmt: skip
+    log.close()
+
+
+async def test_what_is_given_back_to_one_agent_replaces_nothing_for_the_others(tmp_path: Path) -> None:
+    log = SqliteLog.open(tmp_path / "log.db", clock=(clock := FakeClock()))
+    log.create_topic(TOPIC, 2)
+    await log.write(UnitWrite([Append(*HERE, key, b"1") for key in (b"first", b"a", b"a")]))
+    await log.write(UnitWrite([Append(*HERE, b"a", b"again", ((ONLY_FOR, b"influx"),)), Append(*HERE, b"b", b"1")]))
+    await log.write(UnitWrite([Append(*HERE, b"b", b"2")]))
+    clock.advance(3600)
+    with worth_it_from(0.0):
+        await Superseding(log, clock, {TOPIC.name: MINUTE_MS}).run_once()
+    left = [(record.offset, record.value) for record in await log.fetch(HERE, 0, 100, 0)]
+    assert left == [(0, b"1"), (2, b"1"), (3, b"again"), (5, b"2")]
+    log.close()
+
+
+async def test_what_is_erased_meanwhile_does_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at a chunk and its replacement some of it is erased."""
+    log = SqliteLog.open(tmp_path / "log.db", clock=(clock := FakeClock()))
+    log.create_topic(TOPIC, 2)
+    await log.write(UnitWrite([Append(*HERE, key, b"SECRET" if key == b"b" else b"1") for key in (b"f", b"a", b"b")]))
+    await log.write(UnitWrite([Append(*HERE, b"a", b"2")]))
+    clock.advance(3600)
+    submit, size = log.submit, log.sizes()[TOPIC.name]
+
+    async def erasing_first(work: Any, **more: Any) -> Any:
+        monkeypatch.undo()
+        assert await erasure.erase(log, await erasure.find(log, [TOPIC.name], lambda one: one.key == b"b")) == 1
+        return await submit(work, **more)
+
+    monkeypatch.setattr(log, "submit", erasing_first)
+    with worth_it_from(0.0):
+        assert await Superseding(log, clock, {TOPIC.name: MINUTE_MS}).run_once() == (0, 0)
+    assert [record.offset for record in await log.fetch(HERE, 0, 100, 0)] == [0, 1, 3]
+    assert log.sizes()[TOPIC.name] == size
+    verify_sizes(log)
     log.close()

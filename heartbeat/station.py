@@ -22,6 +22,7 @@ from heartbeat.corrections import file as _corrections_file
 from heartbeat.corrections.store import Corrections
 from heartbeat.engine import sqlite_schema
 from heartbeat.engine.agent import AgentSpec
+from heartbeat.engine.log import TP
 from heartbeat.engine.ownership import Ownership, own
 from heartbeat.engine.retention import Retention
 from heartbeat.engine.runner import Context, Engine
@@ -100,11 +101,14 @@ class Station:
         self.influx = None if place is None else InfluxSink(place, self.clock, self.board)
         if self.influx is not None:
             keep_ms = 1000 * (settings.longest_wait_s + settings.allowed_lateness_s)
-            agent = _influx.InfluxAgent(self.influx, self.history, InfluxTables.made(), self.clock, keep_ms=keep_ms)
-            points = InsightPoints(self._insights, self._write_insights, self.clock)
+            agent = _influx.InfluxAgent(
+                self.influx, self.history, InfluxTables.made(), self.clock, keep_ms=keep_ms, read=self._history_read
+            )
+            points = InsightPoints(self._insights, self._write_insights, self.clock, read=self._history_read)
             self.agents = [*self.agents, agent.spec(), points.spec()]
             self.places.append(InfluxForgetting(self.influx.place, self.history.path, self.clock))
         self._ownership: Ownership | None = None
+        self._log: SqliteLog | None = None
         self._opened_history = False
         self._reader: HistoryReader | None = None
 
@@ -142,6 +146,7 @@ class Station:
             raise
         gc.collect()
         gc.freeze()  # what has been loaded stays: it need not be looked through again
+        self._log = log
         return log
 
     def _check_partitions(self, log: SqliteLog) -> None:
@@ -158,6 +163,10 @@ class Station:
         if self._reader is None:
             self._reader = HistoryReader(self.history.path)
         return InsightFields(self._reader, {task.name: task.feeds for task in self.tasks})
+
+    def _history_read(self, tp: TP) -> int:
+        """Up to where history has read a partition of `pulse`."""
+        return 0 if self._log is None else self._log.committed(f"{GROUPS}-{_history.WINDOWS}", tp) or 0
 
     async def _write_insights(self, partition: int, found: Mapping[Window, Mapping[str, float]]) -> None:
         assert self.influx is not None

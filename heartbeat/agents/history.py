@@ -15,6 +15,8 @@ from heartbeat.records import Heartbeat, Late, Pulse, Scored
 from heartbeat.sinks.history import History
 from heartbeat.topics import PULSE, SENTIMENT
 
+POSTS: Final = "history-posts"
+WINDOWS: Final = "history-windows"
 WAIT_S: Final = 30.0
 """How long to wait when the file has become unusable: only a person can mend that."""
 STEPS_A_TICK: Final = 20
@@ -74,6 +76,6 @@ def specs(
     """Both agents on one history. `retracted`: see `HistoryPosts`."""
     posts = HistoryPosts(history, retracted)
     return (
-        AgentSpec("history-posts", SENTIMENT, posts, tick=posts.tick, max_messages=max_messages),
-        AgentSpec("history-windows", PULSE, HistoryWindows(history), max_messages=max_messages),
+        AgentSpec(POSTS, SENTIMENT, posts, tick=posts.tick, max_messages=max_messages),
+        AgentSpec(WINDOWS, PULSE, HistoryWindows(history), max_messages=max_messages),
     )

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from heartbeat.agents.influx_changes import Change, Doubts, after, both, is_in, newest, shown
@@ -24,6 +24,7 @@ from heartbeat.agents.influx_tables import AT_ONCE, FIRST, SECOND, Again, Influx
 from heartbeat.clock import Clock
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.engine.deadletters import set_aside
+from heartbeat.engine.log import TP
 from heartbeat.errors import HistoryError, InfluxError, Retry
 from heartbeat.records import Late, Pulse
 from heartbeat.sinks.history import History
@@ -72,6 +73,8 @@ class InfluxAgent:
         tables: only this agent writes them.
         clock: for when windows are written again.
         keep_ms: how long a window may change after it was last written.
+        read: up to where history has read a partition of `pulse`. What is not for it (a message given back to this
+            agent alone) or went to its dead letters leaves no trace in its file, so that the file cannot tell.
         max_messages: of a batch.
         linger_s: how long a batch may take to fill.
         history_wait_s: how long a batch waits for history before it is put off.
@@ -85,12 +88,14 @@ class InfluxAgent:
         clock: Clock,
         *,
         keep_ms: int,
+        read: Callable[[TP], int] = lambda _: 0,
         max_messages: int = MAX_MESSAGES,
         linger_s: float = LINGER_S,
         history_wait_s: float = HISTORY_WAIT_S,
     ) -> None:
         self._sink, self._history, self._tables, self._clock = sink, history, tables, clock
         self._keep_ms, self._max_messages, self._linger_s = keep_ms, max_messages, linger_s
+        self._read = read
         self._history_looks = max(round(history_wait_s / HISTORY_LOOK_S), 1)
         self._life = secrets.randbits(63)
         self._parts: dict[int, _Part] = {}
@@ -174,8 +179,9 @@ class InfluxAgent:
         for look in range(self._history_looks):
             if look:
                 await asyncio.sleep(HISTORY_LOOK_S)
+            through = -1 if self._read(batch.tp) > offset else offset
             try:
-                windows = await self._history.holding(batch.tp, offset, posts)
+                windows = await self._history.holding(batch.tp, through, posts)
             except HistoryError as error:
                 raise Retry(str(error)) from error
             if windows is not None:

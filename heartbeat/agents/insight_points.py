@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 from heartbeat.clock import Clock
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
+from heartbeat.engine.log import TP
 from heartbeat.errors import HistoryError, Retry
 from heartbeat.records import Late, Pulse
 from heartbeat.sinks.insight_fields import InsightFields, Window
@@ -40,6 +41,7 @@ class InsightPoints:
         fields: what is written; asked in a thread, by one batch at a time.
         write: how.
         clock: tells how old a window is.
+        read: up to where history has read a partition; what is not for it leaves no trace in its file.
         sleep: waits for so many seconds.
     """
 
@@ -49,9 +51,11 @@ class InsightPoints:
         write: Write,
         clock: Clock,
         *,
+        read: Callable[[TP], int] = lambda _: 0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._fields, self._write, self._clock, self._sleep = fields, write, clock, sleep
+        self._history_read = read
         self._one = asyncio.Lock()
 
     def spec(self) -> AgentSpec:
@@ -87,4 +91,5 @@ class InsightPoints:
         self, batch: Batch[Pulse | Late], offset: int, windows: Sequence[Window]
     ) -> dict[Window, dict[str, float]] | None:
         fields = self._fields()
-        return fields.of(windows) if fields.has_stored(batch.tp.topic, batch.partition, offset) else None
+        stored = self._history_read(batch.tp) > offset or fields.has_stored(batch.tp.topic, batch.partition, offset)
+        return fields.of(windows) if stored else None

@@ -16,6 +16,7 @@ from heartbeat.agents.history import specs
 from heartbeat.agents.influx import NAME, InfluxAgent
 from heartbeat.agents.influx_tables import InfluxTables
 from heartbeat.engine.agent import AgentSpec
+from heartbeat.engine.log import ONLY_FOR, TP, Append, UnitWrite
 from heartbeat.errors import LogUnavailable
 from heartbeat.health import HealthBoard, State
 from heartbeat.records import Pulse
@@ -25,13 +26,14 @@ from heartbeat.sinks.influx_client import InfluxPlace
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.driver import Driver
 from heartbeat.testing.memory_log import MemoryLog
-from tests.influx.server import Influxd
+from tests.influx.server import BUCKET, ORG, Influxd
 from tests.influx.stand_in import StandIn
 from tests.sinks.model import T0, late, pulse, scored
 
 T1 = T0 // 900_000 * 900_000
 KEEP_MS = 86_400_000
 TIMEOUT_S = 0.4
+EVERYTHING = {"start": "1970-01-01T00:00:00Z", "stop": "2100-01-01T00:00:00Z"}
 
 
 @dataclass
@@ -66,7 +68,11 @@ async def bench(place: InfluxPlace, folder: Path) -> Bench:
     def build() -> list[AgentSpec]:
         tables = InfluxTables.made()
         made.tables = tables
-        agent = InfluxAgent(sink, history, tables, clock, keep_ms=KEEP_MS, history_wait_s=0)
+
+        def read(tp: TP) -> int:
+            return made.driver.log.committed("test-history-windows", tp) or 0
+
+        agent = InfluxAgent(sink, history, tables, clock, keep_ms=KEEP_MS, read=read, history_wait_s=0)
         return [*specs(history), agent.spec()]
 
     made = Bench(Driver(build, partitions=1, clock=clock), sink, history, InfluxTables.made(), board)
@@ -173,6 +179,24 @@ async def test_a_window_and_its_correction_in_one_batch(here: Bench, influxd: In
     rows = {(row["by"], row["key"]): row for row in influxd.rows()}
     assert rows["overall", "all"]["total"] == 1 and rows["overall", "all"]["late"] == 7
     assert rows["lang", "de"]["total"] == 0 and rows["lang", "en"]["total"] == 1
+
+
+async def test_a_retraction_that_is_given_back_does_not_wait_for_a_history_that_is_passed_over(
+    here: Bench, influxd: Influxd
+) -> None:
+    posts = [scored("1"), scored("2")]
+    gone = late(posts[1]._replace(op="retract"))
+    await here.publish(pulse(10, T0, posts), gone)
+    await here.run()
+    influxd.ask("POST", f"/api/v2/delete?org={ORG}&bucket={BUCKET}", EVERYTHING)
+    value = here.driver.codec.encode(gone)
+    await here.driver.log.write(UnitWrite([Append("pulse", 0, b"k", value, ((ONLY_FOR, NAME.encode()),))]))
+    for _ in range(20):
+        await here.driver.step("history-windows", 0)
+        await here.driver.step(NAME, 0)
+        await here.driver.advance(1, tick=False)
+    assert here.driver.lag(NAME, 0) == 0
+    assert totals(influxd) == [1]
 
 
 async def test_what_history_does_not_know_is_left_alone(here: Bench, influxd: Influxd, tmp_path: Path) -> None:

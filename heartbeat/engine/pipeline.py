@@ -178,6 +178,8 @@ class Pipeline:
             found = await self._reader.read(limit, linger_s=linger_s)
             if not found:
                 await self._commits.settle()
+                if self._reader.position > self._commits.position:  # what lay there has been erased
+                    await self._pass_over()
                 if patience_s > 0 and not self._closing:
                     wait_s = self._until_tick(patience_s)
                     found = await self._reader.read(limit, wait_s=wait_s, linger_s=linger_s)
@@ -186,6 +188,14 @@ class Pipeline:
             return False
         self._runner.well(self.tp.partition, "read")
         return found
+
+    async def _pass_over(self) -> None:
+        """Have the offset say that nothing is left to be read: others wait until it does."""
+        unit = self._unit(self._reader.position, 0)
+        unit.seal()
+        self._commits.submit(unit)
+        self._runner.stats.inflight += 1
+        await self._commits.settle()
 
     async def _attempt(self) -> Turn:
         """One attempt at the first piece at hand."""

@@ -30,6 +30,11 @@ class Reader:
         self._position = position
 
     @property
+    def position(self) -> int:
+        """Where it goes on; behind what there was last, if all that had been left there has been erased."""
+        return self._position
+
+    @property
     def first(self) -> Sequence[LogRecord]:
         """The first piece; empty if there is none."""
         return self._pieces[0] if self._pieces else ()
@@ -42,8 +47,10 @@ class Reader:
             wait_s: how long to wait for the first.
             linger_s: how long to wait for more, once there is one.
         """
+        end = self._log.end_offset(self._tp)
         records = await self._log.fetch(self._tp, self._position, limit, wait_s)
         if not records:
+            self._position = max(self._position, end)
             return False
         if len(records) < limit and linger_s > 0:
             await asyncio.sleep(linger_s)

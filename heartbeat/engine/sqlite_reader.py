@@ -152,7 +152,7 @@ class SqliteReader:
                         messages = [message for message in messages if message.offset >= offset]
                     found += messages
                     read += len(body)
-                    if len(found) >= limit or read >= FETCH_BYTES:
+                    if len(found) >= limit or (found and read >= FETCH_BYTES):  # erased ones are passed over
                         break
             finally:
                 cursor.close()

@@ -11,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heartbeat.engine import erasure
+from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.engine.log import TP, Append, LogRecord, UnitWrite
 from heartbeat.engine.sqlite_chunks import Chunk, pack, unpack, without
 from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.engine.sqlite_reader import FETCH_BYTES
+from heartbeat.records import Post
 from heartbeat.testing.clock import FakeClock
-from heartbeat.topics import Topic
+from heartbeat.testing.driver import Driver
+from heartbeat.topics import INGEST, Topic
+from tests.engine.chain import post
 
 PARTS = st.none() | st.binary(max_size=12)
 MESSAGES = st.lists(
@@ -104,4 +109,30 @@ async def test_a_needle_only_says_where_to_look(tmp_path: Path) -> None:
     await log.write(UnitWrite([Append("one", 0, b"c", b"hay")]))
     found = await erasure.find(log, ["one"], lambda record: True, needle=b"needle")
     assert [one.record.key for one in found] == [b"a", b"b"]  # of one chunk; the other was not taken apart
+    log.close()
+
+
+@pytest.mark.parametrize("erased", ["end", "middle"])
+async def test_whoever_reads_later_gets_past_what_was_erased(tmp_path: Path, erased: str) -> None:
+    """At the end of a partition, where nothing follows; and more of it in a row than is read at a time."""
+    seen: list[str] = []
+
+    async def note(batch: Batch[Post], emit: Emit) -> None:
+        seen.extend(event.value.id for event in batch)
+
+    clock = FakeClock()
+    log = SqliteLog.open(tmp_path / "log.db", clock=clock)
+    driver = Driver(lambda: [AgentSpec("agent", INGEST, note)], partitions=1, log=log, clock=clock)
+    await driver.start()
+    names = ["kept", "gone", "gone", "gone"] if erased == "end" else ["kept", "gone", "gone", "gone", "last"]
+    for name in names:
+        said = name if name != "gone" else name * (FETCH_BYTES // 4)
+        await driver.send(INGEST, post(0)._replace(id=name, content=said), key=name, partition=0)
+    assert await erasure.erase(log, await erasure.find(log, [INGEST.name], lambda one: one.key == b"gone")) == 3
+    await driver.run_until_idle(max_steps=50)
+    assert seen == [name for name in names if name != "gone"]
+    assert log.committed("test-agent", TP(INGEST.name, 0)) == len(names)
+    await driver.send(INGEST, post(0)._replace(id="next"), key="next", partition=0)
+    await driver.run_until_idle(max_steps=50)
+    assert seen[-1] == "next"
     log.close()

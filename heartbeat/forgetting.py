@@ -142,8 +142,6 @@ class Forgetting:
             rows += removed
         yield Step("history", rows, "rows: windows, posts, hours and days")
         yield Step("corrections", await asyncio.to_thread(self._take_back, task), "corrections made in this task")
-        for place in self._places:
-            yield Step(place.name, await place.forget_task(task), "things of this task")
         erased = 0
         # upkeep may have put a chunk in other rows since it was looked at: it is looked for until nothing is found
         while found := await erasure.find(
@@ -151,6 +149,8 @@ class Forgetting:
         ):
             erased += await erasure.erase(self._log, found)
         yield Step("topics", erased, "messages, overwritten")
+        for place in self._places:  # not before: what stands in the topics may still be on its way there
+            yield Step(place.name, await place.forget_task(task), "things of this task")
         await self._cut()
         yield Step("all", rows, "rows", done=True)
 

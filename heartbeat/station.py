@@ -44,7 +44,7 @@ from heartbeat.sinks.influx_lines import insight_line
 from heartbeat.sinks.insight_fields import InsightFields, Window
 from heartbeat.sinks.places import Place
 from heartbeat.tasks import Task
-from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic
+from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic, partition_of
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """Beside a busy event loop, the threads of models and files wait this long for the interpreter instead of 5 ms."""
@@ -106,7 +106,15 @@ class Station:
             )
             points = InsightPoints(self._insights, self._write_insights, self.clock, read=self._history_read)
             self.agents = [*self.agents, agent.spec(), points.spec()]
-            self.places.append(InfluxForgetting(self.influx.place, self.history.path, self.clock))
+            self.places.append(
+                InfluxForgetting(
+                    self.influx,
+                    self.history.path,
+                    feeds=self._feeds(),
+                    behind=self._influx_behind,
+                    amend=lambda task, change: agent.amend(partition_of(task, settings.partitions), change),
+                )
+            )
         self._ownership: Ownership | None = None
         self._log: SqliteLog | None = None
         self._opened_history = False
@@ -162,7 +170,17 @@ class Station:
         """Opened when first asked for: the history's file is there by then."""
         if self._reader is None:
             self._reader = HistoryReader(self.history.path)
-        return InsightFields(self._reader, {task.name: task.feeds for task in self.tasks})
+        return InsightFields(self._reader, self._feeds())
+
+    def _feeds(self) -> dict[str, Sequence[str]]:
+        return {task.name: task.feeds for task in self.tasks}
+
+    def _influx_behind(self) -> int:
+        """How many messages of `pulse` InfluxDB durably lacks."""
+        log, group = self._log, f"{GROUPS}-{_influx.NAME}"
+        assert log is not None
+        places = [TP(topics.PULSE.name, partition) for partition in range(log.partitions(topics.PULSE.name))]
+        return sum(log.end_offset(tp) - (log.committed(group, tp) or log.begin_offset(tp)) for tp in places)
 
     def _history_read(self, tp: TP) -> int:
         """Up to where history has read a partition of `pulse`."""

@@ -17,12 +17,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from heartbeat.agents.influx_changes import Change, Doubts, after, both, is_in, newest, shown
 from heartbeat.agents.influx_tables import AT_ONCE, FIRST, SECOND, Again, InfluxTables, Written, pack
 from heartbeat.clock import Clock
-from heartbeat.engine.agent import AgentSpec, Batch, Emit
+from heartbeat.engine.agent import AgentSpec, Batch, Emit, TablePart
 from heartbeat.engine.deadletters import set_aside
 from heartbeat.engine.log import TP
 from heartbeat.errors import HistoryError, InfluxError, Retry
@@ -51,6 +51,17 @@ SHOWN_POINTS: Final = 3
 """Points that a dead letter names."""
 
 
+Amend: TypeAlias = Callable[[WindowKey], Sequence[str] | None]
+"""The points that a window is to be written again with: none if it is not to be; None to leave it as it is."""
+
+
+class _Order(NamedTuple):
+    """An `Amend` that rows have to follow; `done` once they durably do."""
+
+    change: Amend
+    done: asyncio.Future[None]
+
+
 class _Part:
     """What is remembered of a partition between units; a restart begins anew."""
 
@@ -62,6 +73,7 @@ class _Part:
         self.resume_ms = 0
         """When ticks may write again, after one that could not."""
         self.forget_ms = 0
+        self.orders: list[_Order] = []
 
 
 class InfluxAgent:
@@ -235,6 +247,7 @@ class InfluxAgent:
                 written.delete(window)
         waits = part.failing or 0 < part.resume_ms - now_ms <= LONGEST_PAUSE_MS or self._sink.shut_for_s() > 0
         again = self._tables.again.part(partition)
+        self._obey(part, again)
         if waits or not len(again):
             return
         due = [(window, row) for window, row in again.items() if self._is_due(row, now_ms)][:WINDOWS_A_TICK]
@@ -260,6 +273,27 @@ class InfluxAgent:
                 again[window] = row._replace(left=SECOND, due_ms=now_ms + SECOND_AFTER_MS)
             else:
                 del again[window]
+
+    async def amend(self, partition: int, change: Amend) -> None:
+        """Have windows that are still to be written again follow this; returns when they durably do."""
+        order = _Order(change, asyncio.get_running_loop().create_future())
+        self._part(partition).orders.append(order)
+        await order.done
+
+    def _obey(self, part: _Part, again: TablePart[WindowKey, Again]) -> None:
+        """Where nothing is left to change, the unit that changed it is durable: ticks wait for each other's."""
+        for order in list(part.orders):
+            amended = [(window, row, order.change(window)) for window, row in again.items()]
+            amended = [one for one in amended if one[2] is not None and list(one[2]) != one[1].lines]
+            for window, row, lines in amended:
+                if lines:
+                    again[window] = row._replace(packed=pack(lines))
+                else:
+                    del again[window]
+            if not amended:
+                part.orders.remove(order)
+                if not order.done.done():
+                    order.done.set_result(None)
 
     def _is_due(self, row: Again, now_ms: int) -> bool:
         """Whether a window is to be written again now; at once, too, if the clock has jumped back."""

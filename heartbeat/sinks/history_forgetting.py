@@ -7,6 +7,7 @@ is forgotten once.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,9 @@ ROWS_A_LOOK: Final = 50_000
 ROWS_A_STEP: Final = 2_000
 POSTS_A_STEP: Final = 200
 _KEYS_A_QUERY: Final = 500
+_IS_KEPT: Final = """
+    SELECT 1 FROM windows WHERE task = ?1 AND size_s = ?2 AND start_ms = ?3
+    UNION ALL SELECT 1 FROM emptied WHERE task = ?1 AND size_s = ?2 AND start_ms = ?3"""
 
 _TABLES: Final = ("posts", "late", "windows", "emptied", "rolled", "stale", "kept")
 """Everything that is kept of a task; `parts` and texts go with their rows."""
@@ -92,7 +96,7 @@ def _of_task(snapshots: Snapshots, task: int, ids: Sequence[str]) -> Iterator[St
 
 
 def windows_of(path: Path, posts: Sequence[Stored]) -> list[Window]:
-    """The stored windows in which these posts lie, or lay.
+    """The stored windows in which these posts lie, or lay: those that are empty now too, and none that are not kept.
 
     Raises:
         HistoryError: the file cannot be read.
@@ -100,16 +104,23 @@ def windows_of(path: Path, posts: Sequence[Stored]) -> list[Window]:
     snapshots = Snapshots(path)
     try:
         with snapshots.one() as connection:
-            sizes = {task: measured_sizes(connection, snapshots.number(task)) for task in {post.task for post in posts}}
-        return sorted(
-            {
+            numbers = {task: snapshots.number(task) for task in {post.task for post in posts}}
+            sizes = {task: _sizes(connection, number) for task, number in numbers.items()}
+            windows = {
                 Window(post.task, size_s, post.time_ms - post.time_ms % (1000 * size_s))
                 for post in posts
                 for size_s in sizes[post.task]
             }
-        )
+            return sorted(
+                one for one in windows if connection.execute(_IS_KEPT, (numbers[one.task], *one[1:])).fetchall()
+            )
     finally:
         snapshots.close()
+
+
+def _sizes(connection: sqlite3.Connection, task: int | None) -> list[int]:
+    emptied = connection.execute("SELECT DISTINCT size_s FROM emptied WHERE task = ?", (task,)).fetchall()
+    return sorted({*measured_sizes(connection, task), *(size_s for (size_s,) in emptied)})
 
 
 def take_out(tables: Tables, posts: Sequence[Stored]) -> int:

@@ -3,44 +3,64 @@
 Windows that the stream corrects are written by the agent `influx`. What only the history corrects, since the stream
 does not remember the post any more, is written from there: a window's points are deleted first, since a language or a
 source may have gone out of it with the post.
+
+The agent comes first: it may still have older records to write, and windows to write again after requests of unknown
+outcome. What these would bring back is amended before anything is told to the server.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from heartbeat.clock import Clock
 from heartbeat.errors import InfluxError
-from heartbeat.records import Pulse
 from heartbeat.sinks.history_forgetting import Window
 from heartbeat.sinks.history_reader import HistoryReader
+from heartbeat.sinks.influx import InfluxSink
 from heartbeat.sinks.influx_answers import Kind, answer_of, answer_to_error
-from heartbeat.sinks.influx_client import InfluxClient, InfluxPlace, opened
-from heartbeat.sinks.influx_lines import PULSE, body_of, size_name, window_lines
+from heartbeat.sinks.influx_client import InfluxClient, opened
+from heartbeat.sinks.influx_lines import PULSE, body_of, insight_line, size_name, window_lines
+from heartbeat.sinks.insight_fields import InsightFields
 from heartbeat.sinks.places import PostId
 
 _WINDOWS_AT_ONCE: Final = 200
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+_LOOK_EVERY_S: Final = 0.05
+
+Key: TypeAlias = tuple[str, int, int]
+"""(task, size_s, start_ms)"""
+Amend: TypeAlias = Callable[[str, Callable[[Key], Sequence[str] | None]], Awaitable[None]]
+"""Given a task, and what windows of its partition are to be written again with; see `agents.influx.InfluxAgent`."""
 
 
 class InfluxForgetting:
     """See the top of the module; a `places.Place`.
 
     Args:
-        place: where the points are.
+        sink: where the points are, and how it is.
         history: the history's file.
-        clock: for dates that the server names.
+        feeds: the feeds of each configured task, for insights.
+        behind: how many messages the agent has not written yet.
+        amend: has the agent forget, too.
     """
 
     name = "InfluxDB"
 
-    def __init__(self, place: InfluxPlace, history: Path, clock: Clock) -> None:
-        self._place, self._history, self._clock = place, history, clock
+    def __init__(
+        self,
+        sink: InfluxSink,
+        history: Path,
+        *,
+        feeds: Mapping[str, Collection[str]],
+        behind: Callable[[], int],
+        amend: Amend,
+    ) -> None:
+        self._sink, self._place, self._clock = sink, sink.place, sink.clock
+        self._history, self._feeds, self._behind, self._amend = history, feeds, behind, amend
 
     async def check(self) -> None:
         """See whether points can be written now.
@@ -52,35 +72,55 @@ class InfluxForgetting:
 
     async def forget_posts(self, posts: Sequence[PostId], windows: Sequence[Window]) -> int:
         """Write these windows as the history has them now; gives how many."""
+        await self._caught_up()
         for at in range(0, len(windows), _WINDOWS_AT_ONCE):
             some = windows[at : at + _WINDOWS_AT_ONCE]
-            pulses = await asyncio.to_thread(self._read, some)
+            known = await asyncio.to_thread(self._read, some)
             while True:  # the agent may have written newer values meanwhile: what the history says last, stands
+                for task in {window.task for window in some}:
+                    await self._amend(task, known.get)
                 for window in some:
                     await self._delete(_of_task(window.task, window.size_s), window.start_ms, window.start_ms + 1)
-                lines = [line for pulse in pulses for line in window_lines(pulse, late=False)]
+                lines = [line for window in known.values() for line in window]
                 if lines:
                     await self._write(body_of(lines))
                 again = await asyncio.to_thread(self._read, some)
-                if again == pulses:
+                if again == known:
                     break
-                pulses = again
+                known = again
+        insights = await asyncio.to_thread(self._insights, windows)
+        for at in range(0, len(insights), self._sink.most_points):
+            await self._write(body_of(insights[at : at + self._sink.most_points]))
         return len(windows)
 
     async def forget_task(self, task: str) -> int:
         """Delete every point of a task. InfluxDB does not say how many there were."""
+        await self._caught_up()
+        await self._amend(task, lambda window: () if window[0] == task else None)
         await self._delete(_of_task(task), None, None)
         return 1
 
-    def _read(self, windows: Sequence[Window]) -> list[Pulse]:
+    async def _caught_up(self) -> None:
+        """Wait until the agent has written what was there before."""
+        while self._behind():
+            if self._sink.trouble:
+                raise InfluxError(f"InfluxDB cannot be told: {self._sink.trouble}; start the command again later")
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _read(self, windows: Sequence[Window]) -> dict[Key, list[str]]:
+        """The points of windows as the history has them; none of those that have become empty."""
+        points: dict[Key, list[str]] = {}
         with HistoryReader(self._history) as reader:
-            return [
-                pulse
-                for window in windows
-                for pulse in reader.pulses(
-                    window.task, window.size_s, from_ms=window.start_ms, to_ms=window.start_ms + 1
-                )
-            ]
+            for task, size_s, start_ms in windows:
+                found = reader.pulses(task, size_s, from_ms=start_ms, to_ms=start_ms + 1)
+                points[task, size_s, start_ms] = [line for pulse in found for line in window_lines(pulse, late=False)]
+        return points
+
+    def _insights(self, windows: Sequence[Window]) -> list[str]:
+        """Insights stand beside a window's figures, and went with them."""
+        with HistoryReader(self._history) as reader:
+            found = InsightFields(reader, self._feeds).of(map(tuple, windows))
+        return [insight_line(window, numbers) for window, numbers in found.items() if numbers]
 
     async def _write(self, body: bytes) -> None:
         client = InfluxClient(self._place, self._clock)

@@ -111,13 +111,16 @@ def merged(rows: Mapping[str, Row], changes: Mapping[str, list[int]]) -> dict[st
 
 
 def counts(rows: Mapping[str, int], changes: Mapping[str, int]) -> Mapping[str, int]:
-    """Counts by model after a change; one that has become zero is gone."""
+    """Counts by model after a change; one that has become zero is gone.
+
+    Never below zero: a row of an earlier version does not know who scored its posts, and they may be taken back.
+    """
     if not changes:
         return rows
     out = dict(rows)
     for name, change in changes.items():
         after = out.get(name, 0) + change
-        if after:
+        if after > 0:
             out[name] = after
         else:
             out.pop(name, None)

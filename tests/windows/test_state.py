@@ -158,3 +158,14 @@ def test_what_changes_nothing_is_no_change() -> None:
 def test_millionths_round_to_the_nearest() -> None:
     assert [millionths(p) for p in (0.0, 0.1234564, 0.1234566, 1.0)] == [0, 123_456, 123_457, 1_000_000]
     assert all(millionths(a / 1e6) + 1 == millionths(b / 1e6) for a, b in pairwise(range(0, 10**6, 1)) if a % 9973 == 0)
+
+
+def test_a_row_that_does_not_know_who_scored_its_posts_never_counts_below_zero() -> None:
+    """As one of an earlier version, whose posts are taken back after the upgrade."""
+    states: dict[WindowId, WindowState] = {}
+    apply(states, [one_post()[0]._replace(id=str(number)) for number in range(3)])
+    states[WINDOW] = states[WINDOW]._replace(by_model={})
+    apply(states, one_post("retract"))
+    assert states[WINDOW].by_model == {} and states[WINDOW].overall[0] == 2
+    apply(states, [one_post()[0]._replace(id="9")])
+    assert states[WINDOW].by_model == {"m/1": 1}

@@ -18,7 +18,7 @@ from heartbeat.engine.retention import truncate
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import LogError, RecordError
 from heartbeat.records import Codec, Late, Pulse, Scored
-from heartbeat.topics import DEADLETTERS, GROUPS
+from heartbeat.topics import DEADLETTERS, GROUPS, LATE_KEY
 
 AT_ONCE: Final = 200
 """Letters of one transaction."""
@@ -38,7 +38,7 @@ class _Rules:
 
     def __init__(self, log: SqliteLog) -> None:
         self._codec = Codec(log)
-        self.rules = Rules(GROUPS, ORDER_FREE, self.about)
+        self.rules = Rules(GROUPS, ORDER_FREE, self.about, self.corrects)
 
     def about(self, record: LogRecord) -> object:
         """A window, a task's post; of anything else its key."""
@@ -51,6 +51,25 @@ class _Rules:
         if isinstance(value, Scored | Late):
             return value.task, value.source, value.id
         return record.key
+
+    def corrects(self, later: LogRecord, record: LogRecord) -> bool:
+        """Whether it takes a post out of a window that is sealed: the window's old record would bring it back."""
+        if not _is_late(later):
+            return False
+        try:
+            late, window = self._codec.decode(later.value), self._codec.decode(record.value)
+        except RecordError:
+            return False
+        return (
+            isinstance(late, Late)
+            and isinstance(window, Pulse)
+            and (late.op, late.task) == ("retract", window.task)
+            and window.start_ms <= late.time_ms < window.start_ms + 1000 * window.size_s
+        )
+
+
+def _is_late(record: LogRecord) -> bool:
+    return record.key is not None and record.key.startswith(LATE_KEY.encode())
 
 
 async def replay_letters(log: SqliteLog, clock: Clock, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
@@ -90,7 +109,7 @@ async def _looked(log: SqliteLog, ids: Sequence[LetterId], rules: Rules) -> dict
         at = min(said.source[1] + 1 for said, _ in letters.values() if said.source is not None)
         while page := await log.fetch(tp, at, PAGE, 0.0):
             for later in page:
-                for each in by_key.get(later.key, ()):
+                for each in letters if _is_late(later) else by_key.get(later.key, ()):
                     said, record = letters[each]
                     assert said.source is not None
                     if later.offset > said.source[1] and rules.superseded(said.agent, record, later):

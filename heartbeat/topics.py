@@ -41,6 +41,8 @@ LANGUAGE: Final = Topic("language", holds_content=True)
 SENTIMENT: Final = Topic("sentiment", holds_content=True)
 PULSE: Final = Topic("pulse", superseded_ms=60_000)
 """A `Pulse` is keyed by its whole window, and replaces the one before; each `Late` has a key of its own."""
+LATE_KEY: Final = "late/"
+"""What the key of a `Late` begins with; no window's key has two parts."""
 DEADLETTERS: Final = Topic("deadletters", retention_ms=7 * DAY_MS, holds_content=True)
 CURSORS: Final = Topic("cursors", retention_ms=None, compact=True)
 """Each feed's cursor, keyed by the feed's name, written in the same unit as the posts it covers."""

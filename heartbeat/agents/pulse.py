@@ -161,7 +161,7 @@ class PulseAgent:
                     if part.window(window) is not None:
                         self._seal(part, window, now_ms, partition, emit)
                         await budget.spend()
-            emit(topics.PULSE, post, key=f"late/{offset}", partition=partition)
+            emit(topics.PULSE, post, key=f"{topics.LATE_KEY}{offset}", partition=partition)
         for task, posts in late.counts.items():
             part.count_late(task, posts)
 

@@ -60,19 +60,21 @@ class Rules:
         prefix: of consumer groups.
         order_free: agents to which it makes no difference how late a message comes.
         about: what a message is about.
+        corrects: whether a later message, under a key of its own, changes what an agent keeps of an earlier one.
     """
 
     prefix: str
     order_free: Collection[str]
     about: Callable[[LogRecord], object]
+    corrects: Callable[[LogRecord, LogRecord], bool] = lambda later, record: False
 
     def superseded(self, agent: str, record: LogRecord, later: LogRecord) -> bool:
-        """Whether a later message that reached the agent is about the same."""
-        return (
-            later.key == record.key
-            and addressee(later.headers) in (None, agent.encode())
-            and self.about(later) == self.about(record)
-        )
+        """Whether a later message that reached the agent is about the same, or corrects it."""
+        if addressee(later.headers) not in (None, agent.encode()):
+            return False
+        if later.key == record.key:
+            return self.about(later) == self.about(record)
+        return self.corrects(later, record)
 
 
 def against(ledger: Ledger, rules: Rules, said: Letter) -> str:

@@ -20,7 +20,7 @@ from heartbeat.engine.letters import LetterId, letters
 from heartbeat.engine.log import addressee
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.log_calls import replay_letters
-from heartbeat.records import END_OF_TIME_MS, Post, Scored
+from heartbeat.records import END_OF_TIME_MS, Figures, Late, Post, Pulse, Scored
 from heartbeat.testing import oracle
 from heartbeat.testing.driver import Driver, randomly
 from heartbeat.topics import GROUPS
@@ -69,9 +69,13 @@ class Breaking:
         return [one.id for partition in range(2) async for one in letters(self.log, partition, 0)]
 
     async def replay(self, ids: Sequence[LetterId]) -> list[dict[str, Any]]:
-        request = {"letters": [str(each) for each in ids]}
-        parts = [part async for part in replay_letters(self.log, self.world.clock, request)]
-        return [outcome for part in parts for outcome in part["outcomes"]]
+        return await replayed(self.log, self.world, ids)
+
+
+async def replayed(log: SqliteLog, world: World, ids: Sequence[LetterId]) -> list[dict[str, Any]]:
+    request = {"letters": [str(each) for each in ids]}
+    parts = [part async for part in replay_letters(log, world.clock, request)]
+    return [outcome for part in parts for outcome in part["outcomes"]]
 
 
 @given(st.integers(0, 2**32))
@@ -183,5 +187,36 @@ async def test_what_has_been_overtaken_is_refused(tmp_path: Path) -> None:
         (outcome,) = await breaking.replay([letter])
         assert not outcome["replayed"] and "something newer" in outcome["why"]
         assert not breaking.kept.posts
+    finally:
+        log.close()
+
+
+async def test_a_sealed_window_does_not_come_back_with_a_post_that_was_retracted_since(tmp_path: Path) -> None:
+    world = World(partitions=2)
+    log = SqliteLog.open(tmp_path / "log.db", clock=world.clock)
+    try:
+        refused = True
+
+        async def windows(batch: Batch[Any], emit: Emit) -> None:
+            if refused and any(isinstance(event.value, Pulse) for event in batch):
+                raise ValueError("a bug")
+
+        world.driver = Driver(
+            lambda: [AgentSpec("influx", topics.PULSE, windows)],
+            partitions=2, clock=world.clock, log=log, app_id=GROUPS,
+        )  # fmt: skip
+        await world.start()
+        for start_ms in (START_MS, START_MS + 10_000):
+            window = Pulse("a", 10, start_ms, 1, True, 0, Figures(1), {}, {})
+            await world.driver.send(topics.PULSE, window, key=f"a/10/{start_ms}", partition=0)
+        await world.driver.run_until_idle()
+        retracted = Late("1", "s", "demo", "a", "retract", 0, START_MS + 1, "en", 0.9)
+        await world.driver.send(topics.PULSE, retracted, key="late/7", partition=0)
+        await world.driver.run_until_idle()
+        refused = False
+        ids = [one.id async for one in letters(log, 0, 0)] + [one.id async for one in letters(log, 1, 0)]
+        outcomes = await replayed(log, world, ids)
+        assert sorted(outcome["replayed"] for outcome in outcomes) == [False, True]
+        assert "something newer" in next(outcome["why"] for outcome in outcomes if not outcome["replayed"])
     finally:
         log.close()

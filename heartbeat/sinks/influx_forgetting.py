@@ -119,7 +119,9 @@ class InfluxForgetting:
     def _insights(self, windows: Sequence[Window]) -> list[str]:
         """Insights stand beside a window's figures, and went with them."""
         with HistoryReader(self._history) as reader:
-            found = InsightFields(reader, self._feeds).of(map(tuple, windows))
+            found = InsightFields(reader, self._feeds).of(
+                (task, size_s, start_ms) for task, size_s, start_ms in windows
+            )
         return [insight_line(window, numbers) for window, numbers in found.items() if numbers]
 
     async def _write(self, body: bytes) -> None:

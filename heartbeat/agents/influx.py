@@ -179,7 +179,8 @@ class InfluxAgent:
             return {}
         last = late[-1]
         found = {}
-        for pulse in await self._history_after(batch, last.offset, posts):
+        # the whole batch: what history says replaces what the batch says, also of a window that is still open
+        for pulse in await self._history_after(batch, batch.events[-1].offset, posts):
             inside = [post for post in posts if post.task == pulse.task and is_in(post, pulse)]
             models = {post.model for post in inside if post.model is not None}
             gone = Names(tuple({post.lang for post in inside}), tuple({post.source for post in inside}), tuple(models))

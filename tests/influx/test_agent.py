@@ -181,6 +181,17 @@ async def test_a_window_and_its_correction_in_one_batch(here: Bench, influxd: In
     assert rows["lang", "de"]["total"] == 0 and rows["lang", "en"]["total"] == 1
 
 
+async def test_a_window_that_is_still_open_keeps_its_newest_values(here: Bench, influxd: Influxd) -> None:
+    """A post that its feed called late may be retracted while its windows are still open: it is in none of them."""
+    posts, own = [scored("1"), scored("2")], scored("3")
+    await here.publish(pulse(10, T0, posts[:1], revision=0), late(own), late(own._replace(op="retract")))
+    await here.publish(pulse(10, T0, posts))
+    await here.driver.step("history-windows", 0, limit=3)
+    await here.driver.step(NAME, 0)
+    await here.run()
+    assert totals(influxd) == [2]
+
+
 async def test_a_retraction_that_is_given_back_does_not_wait_for_a_history_that_is_passed_over(
     here: Bench, influxd: Influxd
 ) -> None:

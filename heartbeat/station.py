@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -111,7 +111,7 @@ class Station:
                     self.influx,
                     self.history.path,
                     feeds=self._feeds(),
-                    behind=self._influx_behind,
+                    waits=self._influx_waits,
                     amend=lambda task, change: agent.amend(partition_of(task, settings.partitions), change),
                 )
             )
@@ -175,12 +175,13 @@ class Station:
     def _feeds(self) -> dict[str, Sequence[str]]:
         return {task.name: task.feeds for task in self.tasks}
 
-    def _influx_behind(self) -> int:
-        """How many messages of `pulse` InfluxDB durably lacks."""
+    def _influx_waits(self) -> Callable[[], int]:
+        """Gives how many of the messages that are in `pulse` now InfluxDB durably lacks."""
         log, group = self._log, f"{GROUPS}-{_influx.NAME}"
         assert log is not None
         places = [TP(topics.PULSE.name, partition) for partition in range(log.partitions(topics.PULSE.name))]
-        return sum(log.end_offset(tp) - (log.committed(group, tp) or log.begin_offset(tp)) for tp in places)
+        ends = {tp: log.end_offset(tp) for tp in places}
+        return lambda: sum(max(end - (log.committed(group, tp) or log.begin_offset(tp)), 0) for tp, end in ends.items())
 
     def _history_read(self, tp: TP) -> int:
         """Up to where history has read a partition of `pulse`."""

@@ -44,7 +44,7 @@ class InfluxForgetting:
         sink: where the points are, and how it is.
         history: the history's file.
         feeds: the feeds of each configured task, for insights.
-        behind: how many messages the agent has not written yet.
+        waits: begins to wait; gives how many of the messages that are there now the agent has still to write.
         amend: has the agent forget, too.
     """
 
@@ -56,11 +56,11 @@ class InfluxForgetting:
         history: Path,
         *,
         feeds: Mapping[str, Collection[str]],
-        behind: Callable[[], int],
+        waits: Callable[[], Callable[[], int]],
         amend: Amend,
     ) -> None:
         self._sink, self._place, self._clock = sink, sink.place, sink.clock
-        self._history, self._feeds, self._behind, self._amend = history, feeds, behind, amend
+        self._history, self._feeds, self._waits, self._amend = history, feeds, waits, amend
 
     async def check(self) -> None:
         """See whether points can be written now.
@@ -102,7 +102,8 @@ class InfluxForgetting:
 
     async def _caught_up(self) -> None:
         """Wait until the agent has written what was there before."""
-        while self._behind():
+        left = self._waits()
+        while left():
             if self._sink.trouble:
                 raise InfluxError(f"InfluxDB cannot be told: {self._sink.trouble}; start the command again later")
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,14 @@ async def scene(influxd: Influxd, tmp_path: Path) -> AsyncIterator[Scene]:
 
     driver = Driver(build, partitions=1, clock=clock)
     await driver.start()
+
+    def waits() -> Callable[[], int]:
+        end = driver.log.end_offset(HERE)
+        return lambda: max(end - (driver.log.committed(f"test-{NAME}", HERE) or 0), 0)
+
     forgetting = InfluxForgetting(
         sink, history.path, feeds={"t": ["demo"], "other": ["demo"]},
-        behind=lambda: driver.log.end_offset(HERE) - (driver.log.committed(f"test-{NAME}", HERE) or 0),
+        waits=waits,
         amend=lambda task, change: agent.amend(0, change),
     )  # fmt: skip
     yield Scene(driver, history, sink, forgetting)

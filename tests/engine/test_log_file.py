@@ -348,7 +348,7 @@ def test_opening_a_large_file_is_quick(tmp_path: Path) -> None:
     assert path.stat().st_size > 140_000_000
     begun = time.monotonic()
     opened(path).close()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 20
 
 
 # Versions

@@ -138,7 +138,7 @@ async def test_a_commit_is_never_cut_short_and_nothing_is_read_after_it() -> Non
     run.log.release()
     began = time.monotonic()
     await stopping
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 5
     assert run.log.committed("test-agent", TP("ingest", 0)) == 5
     assert not run.crashes
 

@@ -60,16 +60,16 @@ def test_prepare_leaves_plain_words_alone(text: str) -> None:
 
 @given(anything, st.sampled_from(["@name", "https://example.org/x", "#", "&amp;", "www.example.org"]))
 def test_prepare_costs_linear_time(text: str, again: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     prepare((text + again) * 3000)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("text", ["a" * 10_000 + "@", "@" * 10_000, "a." * 5_000 + "/", "&" * 10_000, "u/" * 5_000])
 def test_prepare_of_a_long_text_reads_only_its_beginning(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(prepare(text)) <= MAX_RAW_CHARS
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 @given(st.lists(anything, max_size=8))

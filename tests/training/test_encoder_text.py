@@ -123,6 +123,6 @@ def test_every_address_is_the_same_link(path: str, behind: str) -> None:
     ["@", "@a", "@a.", "&amp;", "&", "http://", "www.", "\\u0026", "\\", "😂", "\u200d", "a", "@a-", "t.co/", ".)"],
 )
 def test_no_text_costs_much(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(normalise(piece * 100_000, spell_emoji=False)) <= MAX_RAW_CHARS * 18
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

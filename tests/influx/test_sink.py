@@ -212,7 +212,7 @@ async def test_a_full_cache_is_waited_for(own: Influxd, sinks: Sinks) -> None:
 
 
 async def test_a_server_that_stands_still_is_of_unknown_outcome(own: Influxd, sinks: Sinks) -> None:
-    sink = sinks(own.place, timeout_s=0.5)
+    sink = sinks(own.place, timeout_s=1.5)
     assert await sink.lane("0").write(many(1)) == []
     own.hold()
     error = await fails(sink, many(3))

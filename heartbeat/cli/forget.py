@@ -39,17 +39,41 @@ def forget(
     Says what it did, a line for each place. It may be interrupted and started again. See docs/history.md.
     """
     what = _what(source, post_id, author, task)
+    posts = [(source, post_id)] if source is not None and post_id is not None else []
+    forget_now(settings, what, posts=posts, author=author, task=task, yes=yes, as_json=as_json)
+
+
+def forget_now(
+    settings: Settings,
+    what: str,
+    *,
+    posts: Sequence[tuple[str, str]] = (),
+    author: str | None = None,
+    task: str | None = None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Ask, unless that is answered already, and forget: by the worker that runs there or, if none does, alone.
+
+    Args:
+        settings: name the data directory.
+        what: is to be forgotten, in words.
+        posts: as (source, id).
+        author: of posts.
+        task: by its name.
+        yes: do not ask.
+        as_json: show steps as JSON lines.
+    """
     require_data_dir(settings)
     if not yes:
         if not sys.stdin.isatty():
             raise Misuse("it cannot be undone: add --yes")
         click.confirm(f"forget {what}, for good?", abort=True, err=True)
-    posts = [(source, post_id)] if source is not None and post_id is not None else []
     if not as_json:
         click.echo("waiting until what is under way has been counted …", err=True)
     connection = control.connect(settings.data_dir)
     if connection is not None:
-        for part in control.call(connection, "forget", posts=posts, author=author, task=task):
+        for part in control.call(connection, "forget", posts=list(posts), author=author, task=task):
             _show(part, as_json)
         return
     asyncio.run(_alone(settings, posts, author, task, as_json))

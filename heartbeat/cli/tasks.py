@@ -1,4 +1,4 @@
-"""`heartbeat tasks list|show`: what is followed, and what there is of it; from the configuration and the history."""
+"""`heartbeat tasks list|show|delete`: what is followed, what there is of it, and how a task goes for good."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from heartbeat import configfile
 from heartbeat import tasks as _tasks
 from heartbeat.cli.common import Failure, printable, with_settings, writing_out
+from heartbeat.cli.forget import forget_now
 from heartbeat.cli.printing import print_json, print_table
 from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
@@ -38,6 +39,19 @@ def list_(settings: Settings, *, as_json: bool) -> None:
             print_table(_HEAD, [_row(task) for task in found], right=_HEAD[6:])
     if not found and not as_json:
         click.echo(f"there are no tasks; {settings.config_dir / 'tasks.yaml'} names them", err=True)
+
+
+@tasks.command(short_help="Remove a task that is not configured, for good.")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of text.")
+@with_settings
+def delete(settings: Settings, *, name: str, yes: bool, as_json: bool) -> None:
+    """Remove a task's windows, posts and messages everywhere: the same as `heartbeat forget --task NAME`.
+
+    A configured task has to be taken out of tasks.yaml first.
+    """
+    forget_now(settings, f"the task {printable(name)}", task=name, yes=yes, as_json=as_json)
 
 
 @tasks.command(short_help="One task: its query and what there is of it.")

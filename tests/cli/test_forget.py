@@ -213,7 +213,9 @@ def test_what_the_stream_does_not_remember_any_more_is_taken_out_all_the_same(
 
 def test_a_task_is_gone(data: Path) -> None:
     correct(data, "p3", "x")
-    done = forget(data, "--task", TASK)
+    refused = run("tasks", "delete", TASK, "--data-dir", str(data), **FAST)
+    assert refused.code == 2 and "add --yes" in refused.err
+    done = run("tasks", "delete", TASK, "--yes", "--data-dir", str(data), **FAST)
     assert done.code == 0, done.err
     assert windows(data) == [] and kept(data) == []
     assert fragments(data, SECRET, AUTHOR) == []

@@ -1,0 +1,20 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from heartbeat.settings import PREFIX
+
+
+@pytest.fixture(autouse=True)
+def settings_stay() -> Iterator[None]:
+    """Commands put `--data-dir` into the environment of their process: run inside a test's, it must not outlive it."""
+    before = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    yield
+    for name in [name for name in os.environ if name.startswith(PREFIX) and name not in before]:
+        del os.environ[name]
+    os.environ.update(before)

@@ -49,6 +49,14 @@ function layout(style, { from, to, most, width }) {
   };
 }
 
+// Puts what is told of a point of a chart so many pixels wide beside it, on the side that has more room.
+export function putBeside(tip, point, width) {
+  const place = point.xaxis.d2p(point.x) + point.xaxis._offset;
+  const right = place > width / 2;
+  tip.style.left = right ? "" : `${place + 14}px`;
+  tip.style.right = right ? `${width - place + 14}px` : "";
+}
+
 export class Timeline {
   constructor(place, tip) {
     Object.assign(this, { place, tip, width: 0, height: 0 });
@@ -142,9 +150,6 @@ export class Timeline {
       list.append(row);
     }
     this.tip.replaceChildren(make("p", "when", local), make("p", "utc", inUtc), list);
-    const place = point.xaxis.d2p(point.x) + point.xaxis._offset;
-    const right = place > this.width / 2;
-    this.tip.style.left = right ? "" : `${place + 14}px`;
-    this.tip.style.right = right ? `${this.width - place + 14}px` : "";
+    putBeside(this.tip, point, this.width);
   }
 }

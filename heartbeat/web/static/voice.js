@@ -2,7 +2,7 @@
 
 import { get } from "./stream.js";
 import { ticks } from "./ticks.js";
-import { colour, plotly } from "./timeline.js";
+import { colour, plotly, putBeside } from "./timeline.js";
 import { fill } from "./twins.js";
 import { bothTimes, count, dateTime, make, percent, setAttribute, setText, span, utc } from "./words.js";
 
@@ -158,10 +158,7 @@ export class Voice {
       list.append(row);
     });
     this.tip.replaceChildren(make("p", "when", local), make("p", "utc", inUtc), list);
-    const place = point.xaxis.d2p(point.x) + point.xaxis._offset;
-    const right = place > this.width / 2;
-    this.tip.style.left = right ? "" : `${place + 14}px`;
-    this.tip.style.right = right ? `${this.width - place + 14}px` : "";
+    putBeside(this.tip, point, this.width);
   }
 
   twin() {

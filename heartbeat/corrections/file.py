@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -79,7 +80,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise CorrectionsUnusable(f"{path} cannot be made: {error.strerror}; the folder has to be writable") from error
     connection = _connect(path, "rw")
-    try:
+    with _closing_on_failure(connection, path):
         version = _version(connection, path)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # can be set only while nothing is there
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -89,12 +90,6 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             _migrate(connection, step)
         # an earlier life may have erased texts without having cut them out of the WAL
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except sqlite3.Error as error:
-        connection.close()
-        raise explained(error, path) from error
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
@@ -107,17 +102,24 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     if not path.exists() or not path.stat().st_size:
         return None
     connection = _connect(path, "ro")
-    try:
+    with _closing_on_failure(connection, path):
         if _version(connection, path) == 0:
             connection.close()
             return None
+    return connection
+
+
+@contextlib.contextmanager
+def _closing_on_failure(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Close the connection if what is done with it fails; SQLite's errors are explained."""
+    try:
+        yield
     except sqlite3.Error as error:
         connection.close()
         raise explained(error, path) from error
     except BaseException:
         connection.close()
         raise
-    return connection
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from heartbeat.clock import SystemClock
-from heartbeat.engine.faust import HeartbeatApp, run_worker
+from heartbeat.engine.faust import HeartbeatApp
+from heartbeat.engine.faust_worker import run_worker
 from heartbeat.engine.ownership import own
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.models.configured import ConfiguredModels

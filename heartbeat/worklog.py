@@ -19,7 +19,8 @@ from mode.utils.logging import DEFAULT_COLORS, ExtensionFormatter
 
 from heartbeat.errors import HeartbeatError
 
-_CHATTY: Final = ("faust", "mode", "aiohttp", "asyncio", "heartbeat.engine.faust", "heartbeat.engine.transport")
+_BINDINGS: Final = ("faust", "faust_lists", "faust_services", "faust_web", "faust_worker", "transport")
+_CHATTY: Final = ("faust", "mode", "aiohttp", "asyncio", *(f"heartbeat.engine.{name}" for name in _BINDINGS))
 _LINE: Final = "[%(asctime)s] [%(process)s] [%(levelname)s] %(log_color)s%(message)s"
 _BEFORE_QUOTES: Final = re.compile(r"[^<(\[{'\"\n]*")
 

@@ -18,6 +18,7 @@ import pytest
 from mode.utils.logging import create_logconfig
 
 from heartbeat import topics
+from heartbeat.engine import faust, faust_lists, faust_web, faust_worker, transport
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.errors import LogUnavailable
 from heartbeat.feeds.base import Delivery, FeedState
@@ -136,6 +137,13 @@ def test_ours_speak_for_themselves() -> None:
     assert named(LogUnavailable("log.db: the disk is full")) == "log.db: the disk is full"
     assert named(OSError(28, "No space left on device", SAID)) == "OSError: No space left on device"
     assert named(KeyError(SAID)) == "KeyError"
+
+
+def test_the_parts_of_a_worker_start_in_silence() -> None:
+    """Each of them would say so, under the name of its module."""
+    parts = [faust_lists.ListedAgent, faust_lists.Tables, faust_web.Web, faust_worker.Worker, faust.HeartbeatApp]
+    parts += [transport.Consumer, transport.Producer, transport.Transport]
+    assert {part.__module__ for part in parts} <= quiet("info")["loggers"].keys()
 
 
 def test_a_worker_logs_json_where_it_is_asked_for(tmp_path: Path) -> None:

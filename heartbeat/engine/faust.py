@@ -1,10 +1,10 @@
 """Binds the engine to Faust, by subclassing alone.
 
-Faust gives the worker command, signals, web server, timers and plain agents; it subscribes, assigns and says when
-recovery is over. Where the engine hangs on it:
+Faust gives the worker command (`faust_worker`), web server (`faust_web`), timers and plain agents; it subscribes,
+assigns and says when recovery is over. Where the engine hangs on it:
 
 - `HeartbeatApp.on_first_start` opens the log: nothing on disk is touched by importing an app.
-- `Tables.on_rebalance` recovers the engine's tables, before Faust's own recovery begins.
+- `Tables.on_rebalance` (in `faust_lists`) recovers the engine's tables, before Faust's own recovery begins.
 - `HeartbeatApp.on_rebalance_end`, the last call after recovery, starts the pipelines. (`resume_flow` also comes during
   recovery, and `recovery.completed` is never cleared.)
 - `Consumer.stop_flow` and `wait_empty` (in `transport`) pause and drain them; Faust calls both when partitions go and
@@ -17,193 +17,34 @@ handler may go on for 3 seconds.
 from __future__ import annotations
 
 import asyncio
-import errno
 import inspect
-import logging
-import signal
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 import faust
-from aiohttp.web import AppRunner, TCPSite
-from faust.tables.manager import TableManager
-from faust.web.drivers.aiohttp import Web as AiohttpWeb
-from faust.worker import Worker as FaustWorker
 from mode import Service
 
 from heartbeat.clock import Clock, SystemClock
 from heartbeat.engine.agent import AgentSpec, Handler
+from heartbeat.engine.faust_lists import ListedAgent, ListedTable, Tables
+from heartbeat.engine.faust_services import Services
+from heartbeat.engine.faust_web import Web
+from heartbeat.engine.faust_worker import Worker
 from heartbeat.engine.log import TP, Log
 from heartbeat.engine.observer import Observer, Unobserved
 from heartbeat.engine.runner import GRACE_S, Context, Engine
 from heartbeat.engine.tables import DiskTable, MemoryTable, TableCodec
 from heartbeat.engine.transport import URL
-from heartbeat.errors import HeartbeatError, StartError
+from heartbeat.errors import StartError
 from heartbeat.health import HealthBoard
 from heartbeat.records import Codec
 from heartbeat.topics import ALL, Topic
 
-logger = logging.getLogger(__name__)
-stopped = logging.getLogger("heartbeat.worker")
-"""Says that a worker has stopped; this module's own lines are of use only to whoever looks for a fault."""
-
 K = TypeVar("K")
 V = TypeVar("V")
 
-SERVICES_STOP_S: Final = 1.0
-"""How long services together may take to stop before the pipelines are stopped regardless."""
 DEFAULT_WEB_PORT: Final = 6066
-_NO_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL})
-WEB_IDLE_S: Final = 75.0
-"""How long a connection may be open without a whole request; a proxy should keep its own for less."""
-WEB_LINGER_S: Final = 2.0
-"""How long the rest of a body is read that nobody wants."""
-WEB_STOP_S: Final = 0.5
-"""How long open connections are waited for when the worker stops."""
-
-
-class ListedAgent(Service):
-    """A batch agent as Faust's list of agents shows it; the work is done by pipelines."""
-
-    def __init__(self, spec: AgentSpec, help: str) -> None:
-        super().__init__()
-        self.spec, self.name, self.help = spec, spec.name, help
-        self.channel = self
-
-    def get_topic_name(self) -> str:
-        """Asked by `faust agents`."""
-        return self.spec.topic.name
-
-    def get_topic_names(self) -> list[str]:
-        """Asked when partitions are assigned."""
-        return []
-
-    def cancel(self) -> None:
-        """Pipelines are stopped by the app."""
-
-    def actor_tracebacks(self) -> list[str]:
-        """Nothing runs here."""
-        return []
-
-
-class ListedTable:
-    """A table of ours as Faust's list of tables shows it; it recovers by itself."""
-
-    def __init__(self, name: str, help: str) -> None:
-        self.name, self.help = name, help
-
-
-class Tables(TableManager):
-    """Faust's tables, and a list of ours."""
-
-    def __init__(self, app: Any, **kwargs: Any) -> None:
-        super().__init__(app, **kwargs)
-        self.listed: dict[str, ListedTable] = {}
-
-    def values(self) -> Any:
-        """Faust's own tables; before the worker runs (that is for `faust tables`) ours as well."""
-        return [*self.data.values(), *([] if self.app.started else self.listed.values())]
-
-    async def on_start(self) -> None:
-        """As Faust does, but without sleeping for a second first: agents have started by now."""
-        if not self.should_stop:
-            await self._update_channels()
-            await self.recovery.start()
-
-    async def on_rebalance(
-        self, assigned: set[Any], revoked: set[Any], newly_assigned: set[Any], generation_id: int = 0
-    ) -> None:
-        """Recover our tables, then let Faust recover its own."""
-        await self.app.load_tables(assigned)
-        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
-
-
-class Web(AiohttpWeb):
-    """Faust's web server with nothing on it but what the app puts there."""
-
-    default_blueprints: list[Any] = []
-    production_blueprints: list[Any] = []
-    debug_blueprints: list[Any] = []
-    optional_blueprints: list[Any] = []
-
-    def __init__(self, app: Any, **kwargs: Any) -> None:
-        super().__init__(app, **kwargs)
-        self._runner = AppRunner(
-            self.web_app,
-            access_log=None,
-            shutdown_timeout=WEB_STOP_S,
-            keepalive_timeout=WEB_IDLE_S,
-            lingering_time=WEB_LINGER_S,
-        )
-
-    def _new_transport_tcp(self) -> TCPSite:
-        conf = self.app.conf
-        return TCPSite(self._runner, conf.web_bind, 0 if self.app.any_port else conf.web_port)
-
-    async def start_server(self) -> None:
-        """Bind.
-
-        Raises:
-            StartError: the port is in use, or the address is none of this machine's.
-        """
-        conf = self.app.conf
-        try:
-            await super().start_server()
-            self.app.bound_port = next((address[1] for address in self._runner.addresses), None)
-        except OSError as error:
-            remedy = "choose another port with HEARTBEAT_WEB_PORT"
-            if isinstance(error, socket.gaierror) or error.errno in _NO_ADDRESS:
-                remedy = "set HEARTBEAT_WEB_HOST to an address of this machine, such as 127.0.0.1"
-            raise StartError(
-                f"the pages cannot be served on {conf.web_bind}:{conf.web_port} ({error.strerror}); {remedy}"
-            ) from error
-
-
-def _not_ours(record: logging.LogRecord) -> bool:
-    """Keep tracebacks of our own errors out of the log: their message says it all, and is shown by itself."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HeartbeatError))
-
-
-class Worker(FaustWorker):
-    """Faust's worker, which shows our own errors as they are and ends without a second's sleep."""
-
-    def execute_from_commandline(self) -> NoReturn:
-        """Run until stopped; the exit status is 0 only if nothing went wrong."""
-        self.log.logger.addFilter(_not_ours)
-        try:
-            super().execute_from_commandline()
-        except SystemExit as end:
-            fatal = self.app.fatal or self.crash_reason
-            if isinstance(fatal, HeartbeatError):
-                self.carp(f"heartbeat: {fatal}")
-            elif not end.code:
-                stopped.info("stopped")
-            raise
-        raise SystemExit(0)
-
-    async def start(self) -> None:
-        """Start everything, and remember what was in the way."""
-        try:
-            await super().start()
-        except Exception as error:
-            self.app.fatal = self.app.fatal or error
-            raise
-
-    def install_signal_handlers(self) -> None:
-        """Take up signals. If one came while modules were imported (see `heartbeat.cli.main`), nothing is begun."""
-        if signal.sigpending() & {signal.SIGINT, signal.SIGTERM}:
-            raise asyncio.CancelledError
-        super().install_signal_handlers()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
-
-    def _on_sigint(self) -> None:
-        """Stop as for SIGTERM, without the noise."""
-        self._on_sigterm()
-
-    async def _sentinel_task(self) -> None:
-        await asyncio.sleep(0)
 
 
 class HeartbeatApp(faust.App):
@@ -254,8 +95,7 @@ class HeartbeatApp(faust.App):
         self._engine: Engine | None = None
         self._open_log, self._partitions, self._declared = open_log, partitions, list(topics)
         self._specs: list[AgentSpec] = []
-        self._services: list[Service | Callable[[], Service]] = []
-        self._running: list[Service] = []
+        self._services = Services()
         self._on_recovered: list[Callable[[], None]] = []
         self._on_closed: list[Callable[[], Awaitable[None]]] = []
         self._stop_by = 0.0
@@ -315,7 +155,7 @@ class HeartbeatApp(faust.App):
 
     def add_service(self, service: Service | Callable[[], Service]) -> None:
         """Add a service, or what makes one: started in order after recovery, stopped before the agents are."""
-        self._services.append(service)
+        self._services.add(service)
 
     def on_recovered(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have this called whenever tables are recovered and the agents begin to work."""
@@ -379,13 +219,8 @@ class HeartbeatApp(faust.App):
             raise
 
     async def on_started_init_extra_services(self) -> None:
-        """Start the services, in order; none of them once the worker is to stop."""
-        for made in self._services:
-            if self.should_stop:
-                break
-            service = made if isinstance(made, Service) else made()
-            self._running.append(service)
-            await self.add_runtime_dependency(service)
+        """Start the services."""
+        await self._services.start(self)
         await super().on_started_init_extra_services()
 
     async def load_tables(self, assigned: Iterable[Any]) -> None:
@@ -425,23 +260,10 @@ class HeartbeatApp(faust.App):
         """Stop the services, then the pipelines, then Faust's own parts."""
         self.ready = False
         self._stop_by = time.monotonic() + GRACE_S
-        await self._stop_services()
+        await self._services.stop()
         self.pause_agents()
         await super().on_stop()
         await self.drain_agents()
-
-    async def _stop_services(self) -> None:
-        async def stop() -> None:
-            for service in reversed(self._running):
-                try:
-                    await service.stop()
-                except Exception:
-                    logger.exception("%s did not stop as it should", service.label)
-
-        stopping = asyncio.ensure_future(stop())
-        _, late = await asyncio.wait([stopping], timeout=SERVICES_STOP_S)
-        if late:
-            logger.warning("services take long to stop; the agents are stopped meanwhile")
 
     async def on_shutdown(self) -> None:
         """Close the log, last of all."""
@@ -458,11 +280,6 @@ class HeartbeatApp(faust.App):
 
     def _new_web(self) -> Web:
         return Web(self)
-
-
-def run_worker(app: HeartbeatApp, *, log_level: str = "info", **options: Any) -> NoReturn:
-    """Run an app as `faust worker` does, and exit: with 0 after SIGTERM or Ctrl-C, else not."""
-    Worker(app, loglevel=log_level, **options).execute_from_commandline()
 
 
 def _first_line(handler: object) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from heartbeat import topics
 from heartbeat.clock import SystemClock
+from heartbeat.codec import Codec
 from heartbeat.engine.log import UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.feeds.bluesky import BlueskyFeed
@@ -28,7 +29,6 @@ from heartbeat.feeds.jetstream_place import Place
 from heartbeat.feeds.jetstream_socket import V2_PATH
 from heartbeat.feeds.runner import FeedRunner
 from heartbeat.health import HealthBoard
-from heartbeat.records import Codec
 from heartbeat.settings import load
 from heartbeat.tasks import Task, parse
 from heartbeat.testing.jetstream_story import KEYWORD

@@ -26,11 +26,12 @@ from heartbeat import topics
 from heartbeat.agents.pulse import PulseAgent
 from heartbeat.agents.pulse_part import PulseTables
 from heartbeat.clock import SystemClock
+from heartbeat.codec import Codec
 from heartbeat.engine.log import Append, UnitWrite
 from heartbeat.engine.runner import Context, Engine
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.health import HealthBoard
-from heartbeat.records import BEFORE_TIME_MS, Codec, Heartbeat, Scored
+from heartbeat.records import BEFORE_TIME_MS, Heartbeat, Scored
 from heartbeat.settings import Settings
 from heartbeat.station import COLLECT_AFTER, SWITCH_INTERVAL_S
 from heartbeat.topics import partition_of

@@ -19,6 +19,7 @@ from typing import Any, Final
 import orjson
 
 from heartbeat import topics
+from heartbeat.codec import Codec
 from heartbeat.corrections.rows import Gone
 from heartbeat.engine import erasure
 from heartbeat.engine.erasure import Found
@@ -26,7 +27,7 @@ from heartbeat.engine.log import Append, LogRecord, UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import HeartbeatError, UndecodableRecord
 from heartbeat.feeds.cursors import standings
-from heartbeat.records import Codec, Detected, Late, Post, Pulse, Scored
+from heartbeat.records import Detected, Late, Post, Pulse, Scored
 from heartbeat.settling import settled
 from heartbeat.sinks import history_forgetting
 from heartbeat.sinks.history_forgetting import Stored

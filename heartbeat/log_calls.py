@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from heartbeat.clock import Clock
+from heartbeat.codec import Codec
 from heartbeat.engine.letter_erasure import erase
 from heartbeat.engine.letters import STORE, Letter, LetterId, letter
 from heartbeat.engine.log import TP, LogRecord, Put, UnitWrite
@@ -17,7 +18,7 @@ from heartbeat.engine.redelivery import SUPERSEDED, Outcome, Rules, redeliver
 from heartbeat.engine.retention import truncate
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import LogError, RecordError
-from heartbeat.records import Codec, Late, Pulse, Scored
+from heartbeat.records import Late, Pulse, Scored
 from heartbeat.topics import DEADLETTERS, GROUPS, LATE_KEY
 
 AT_ONCE: Final = 200

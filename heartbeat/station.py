@@ -18,6 +18,7 @@ from heartbeat.agents.influx_tables import InfluxTables
 from heartbeat.agents.insight_points import InsightPoints
 from heartbeat.agents.pulse_view import PulseView
 from heartbeat.clock import Clock
+from heartbeat.codec import Codec
 from heartbeat.corrections import file as _corrections_file
 from heartbeat.corrections.store import Corrections
 from heartbeat.engine import sqlite_schema
@@ -32,7 +33,6 @@ from heartbeat.health import HealthBoard
 from heartbeat.history_start import hold_against
 from heartbeat.models.configured import ConfiguredModels
 from heartbeat.models.overload import Overload
-from heartbeat.records import Codec
 from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
 from heartbeat.sinks.history import History

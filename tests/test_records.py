@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heartbeat.codec import Codec
 from heartbeat.errors import UndecodableRecord, UnencodableRecord
-from heartbeat.records import Codec, Detected, Figures, Heartbeat, Late, Post, Pulse, Record, Scored, schema_text
+from heartbeat.records import Detected, Figures, Heartbeat, Late, Post, Pulse, Record, Scored
+from heartbeat.schemas import schema_text
 
 
 class Store:
@@ -78,7 +80,7 @@ def test_what_is_remembered_has_the_types_that_would_be_read() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heartbeat.records._REMEMBERED", 10)
+    monkeypatch.setattr("heartbeat.codec._REMEMBERED", 10)
     codec = Codec(Store())
     beats = [Heartbeat("f", number, 0, True) for number in range(100)]
     messages = [codec.encode(beat) for beat in beats]
@@ -87,7 +89,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_remembered_of_long_messages_is_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heartbeat.records._REMEMBERED_BYTES", 10_000)
+    monkeypatch.setattr("heartbeat.codec._REMEMBERED_BYTES", 10_000)
     codec = Codec(Store())
     posts = [Post(f"{number}", "x", "f", [], "upsert", 0, "long " * 200, 1, 2) for number in range(100)]
     messages = [codec.encode(post) for post in posts]

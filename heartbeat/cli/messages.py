@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import orjson
 
+from heartbeat.codec import Codec
 from heartbeat.engine.log import LogRecord
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import HeartbeatError
-from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Codec, Record
+from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Record
 from heartbeat.sinks.table_writers import rfc3339
 from heartbeat.topics import ALL, CURSORS
 

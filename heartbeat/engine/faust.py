@@ -26,6 +26,7 @@ import faust
 from mode import Service
 
 from heartbeat.clock import Clock, SystemClock
+from heartbeat.codec import Codec
 from heartbeat.engine.agent import AgentSpec, Handler
 from heartbeat.engine.faust_lists import ListedAgent, ListedTable, Tables
 from heartbeat.engine.faust_services import Services
@@ -38,7 +39,6 @@ from heartbeat.engine.tables import DiskTable, MemoryTable, TableCodec
 from heartbeat.engine.transport import URL
 from heartbeat.errors import StartError
 from heartbeat.health import HealthBoard
-from heartbeat.records import Codec
 from heartbeat.topics import ALL, Topic
 
 K = TypeVar("K")

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from heartbeat.codec import Codec
 from heartbeat.engine.agent import Event
 from heartbeat.engine.log import TP, Log, LogRecord, addressee
 from heartbeat.errors import UndecodableRecord
-from heartbeat.records import Codec
 
 
 class Reader:

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from heartbeat.clock import Clock
+from heartbeat.codec import Codec
 from heartbeat.engine.agent import AgentSpec
 from heartbeat.engine.breaker import Breaker
 from heartbeat.engine.log import TP, Log
 from heartbeat.engine.observer import Observer, Unobserved
 from heartbeat.engine.pipeline import Pipeline
 from heartbeat.health import HealthBoard, State
-from heartbeat.records import Codec
 from heartbeat.topics import ALL, DEADLETTERS, Topic
 
 logger = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from heartbeat.clock import Clock
+from heartbeat.codec import Codec
 from heartbeat.engine.log import Log, UnitWrite
 from heartbeat.errors import FeedError, FeedUnreachable, HeartbeatError, LogUnavailable
 from heartbeat.feeds.base import Delivery, Feed, FeedState
@@ -23,7 +24,6 @@ from heartbeat.feeds.promises import Promises, Says
 from heartbeat.feeds.status import FeedInfo, FeedStatus
 from heartbeat.feeds.units import Lateness, Units
 from heartbeat.health import HealthBoard, State
-from heartbeat.records import Codec
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task
 from heartbeat.topics import INGEST

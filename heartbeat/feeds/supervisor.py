@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from heartbeat.clock import Clock
+from heartbeat.codec import Codec
 from heartbeat.engine.log import Log, UnitWrite
 from heartbeat.errors import FeedConflict, LogUnavailable
 from heartbeat.feeds.base import Feed
@@ -17,7 +18,6 @@ from heartbeat.feeds.runner import FeedRunner
 from heartbeat.feeds.status import FeedInfo
 from heartbeat.feeds.units import Encoder
 from heartbeat.health import HealthBoard
-from heartbeat.records import Codec
 from heartbeat.settings import Settings
 from heartbeat.tasks import EVERYTHING, Matcher, Task
 from heartbeat.topics import CURSORS, INGEST

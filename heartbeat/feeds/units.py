@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from heartbeat.clock import Clock
+from heartbeat.codec import Codec
 from heartbeat.engine.log import Append, Log, Put, UnitWrite
 from heartbeat.errors import UnencodableRecord
 from heartbeat.feeds.base import Delivery, Feed, Rejected
 from heartbeat.feeds.cursors import Standing
 from heartbeat.feeds.known import Known
 from heartbeat.feeds.promises import Promises, Says, says_of
-from heartbeat.records import Codec, Heartbeat, Post
+from heartbeat.records import Heartbeat, Post
 from heartbeat.tasks import Matcher, Task
 from heartbeat.topics import CURSORS, DEADLETTERS, INGEST, partition_of, post_key
 from heartbeat.windows.ids import Layout

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from heartbeat.codec import Codec
 from heartbeat.engine.agent import AgentSpec
 from heartbeat.engine.log import TP, Append, Log, LogRecord, UnitWrite
 from heartbeat.engine.observer import Observer, Unobserved
@@ -26,7 +27,7 @@ from heartbeat.engine.pipeline import Pipeline, Stage, Turn
 from heartbeat.engine.runner import AgentRunner, Context, Engine
 from heartbeat.engine.tables import MemoryTable, TableMisuse
 from heartbeat.health import HealthBoard
-from heartbeat.records import Codec, Record
+from heartbeat.records import Record
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.memory_log import MemoryLog
 from heartbeat.topics import ALL, DEADLETTERS, Topic, partition_of

@@ -14,9 +14,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
 from heartbeat import topics
+from heartbeat.codec import Codec
 from heartbeat.engine.log import TP, Log, LogRecord, addressee
 from heartbeat.errors import LogError, UndecodableRecord
-from heartbeat.records import Codec, Late, Pulse, Scored
+from heartbeat.records import Late, Pulse, Scored
 from heartbeat.web.sources import LiveRecord
 
 logger = logging.getLogger(__name__)

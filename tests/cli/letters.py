@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from heartbeat.clock import SystemClock
+from heartbeat.codec import Codec
 from heartbeat.engine.deadletters import dead_letter
 from heartbeat.engine.log import TP, Advance, Append, LogRecord, UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
-from heartbeat.records import Codec, Post
+from heartbeat.records import Post
 from heartbeat.topics import ALL, DEADLETTERS, INGEST, partition_of, post_key
 
 PARTITIONS = 4

@@ -13,8 +13,8 @@ import pytest
 from pydantic import Field, SecretStr
 
 from heartbeat.cli import config as config_command
+from heartbeat.codec import Codec
 from heartbeat.engine.log import TP, Append, UnitWrite
-from heartbeat.records import Codec
 from heartbeat.settings import Settings
 from heartbeat.topics import INGEST
 from tests.cli.commands import POST, ROOT, finish, run, start

@@ -19,9 +19,10 @@ import pytest
 
 from heartbeat import topics
 from heartbeat.clock import SystemClock
+from heartbeat.codec import Codec
 from heartbeat.engine.log import TP, Append, UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
-from heartbeat.records import Codec, Pulse, Scored
+from heartbeat.records import Pulse, Scored
 from heartbeat.testing.driver import Driver
 from heartbeat.testing.faults import VARIABLE
 from tests.engine.chain import Chain, oracle, post

@@ -10,13 +10,14 @@ import pytest
 
 from heartbeat import topics
 from heartbeat.clock import SystemClock
+from heartbeat.codec import Codec
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.engine.log import TP, Append, UnitWrite
 from heartbeat.engine.runner import Context, Engine
 from heartbeat.engine.tables import MemoryTable, json_codec
 from heartbeat.errors import LogUnavailable
 from heartbeat.health import HealthBoard, State
-from heartbeat.records import Codec, Post
+from heartbeat.records import Post
 from heartbeat.testing.memory_log import MemoryLog
 from tests.engine.chain import Chain, oracle, post
 

@@ -5,11 +5,12 @@ from typing import cast
 import pytest
 
 from heartbeat import topics
+from heartbeat.codec import Codec
 from heartbeat.engine.log import TP, Advance
 from heartbeat.engine.runner import Partitions
 from heartbeat.engine.unit import Unit, current
 from heartbeat.errors import UnencodableRecord, UnknownTopic
-from heartbeat.records import Codec, Heartbeat
+from heartbeat.records import Heartbeat
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.memory_log import MemoryLog
 

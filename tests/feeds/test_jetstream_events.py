@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heartbeat.codec import Codec
 from heartbeat.errors import BadPost, FeedUnreachable
 from heartbeat.feeds.jetstream_events import Event, HostError, parse_v1, parse_v2
-from heartbeat.records import Codec, Post
+from heartbeat.records import Post
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.jetstream import RUBBISH
 from heartbeat.testing.jetstream_story import Said, Story, rfc3339, tid, v1, v2

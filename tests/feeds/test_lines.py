@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heartbeat.codec import Codec
 from heartbeat.errors import BadPost
 from heartbeat.feeds.lines import LAST_MS, parse_line
-from heartbeat.records import Codec, Post
+from heartbeat.records import Post
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.memory_log import MemoryLog
 

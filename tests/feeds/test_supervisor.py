@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from heartbeat import settings, topics
+from heartbeat.codec import Codec
 from heartbeat.engine.log import TP
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import FeedConflict, LogUnavailable
@@ -16,7 +17,7 @@ from heartbeat.feeds.demo import DemoFeed
 from heartbeat.feeds.replay import ReplayFeed
 from heartbeat.feeds.supervisor import Feeds, live_feeds
 from heartbeat.health import HealthBoard
-from heartbeat.records import END_OF_TIME_MS, Codec, Heartbeat, Post
+from heartbeat.records import END_OF_TIME_MS, Heartbeat, Post
 from heartbeat.tasks import FEEDS, Task
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.feeds import MemoryFeed

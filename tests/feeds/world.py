@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from heartbeat import settings, topics
+from heartbeat.codec import Codec
 from heartbeat.engine.log import TP, LogRecord, UnitWrite
 from heartbeat.feeds.base import Feed
 from heartbeat.feeds.cursors import Standing, standing
 from heartbeat.feeds.runner import FeedRunner
 from heartbeat.health import HealthBoard
-from heartbeat.records import Codec, Heartbeat, Post, Record
+from heartbeat.records import Heartbeat, Post, Record
 from heartbeat.tasks import Task, parse
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.feeds import MemoryFeed

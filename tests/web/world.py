@@ -17,6 +17,7 @@ from pathlib import Path
 
 from heartbeat import topics
 from heartbeat.clock import Clock, SystemClock
+from heartbeat.codec import Codec
 from heartbeat.corrections.desk import Desk
 from heartbeat.corrections.rows import Gone, SeenPost
 from heartbeat.corrections.store import Corrections
@@ -27,7 +28,7 @@ from heartbeat.health import HealthBoard, State
 from heartbeat.insights.company import Company
 from heartbeat.insights.insight import Past, Span
 from heartbeat.insights.voice import Said
-from heartbeat.records import BEFORE_TIME_MS, Codec, Figures, Late, Pulse, Record, Scored
+from heartbeat.records import BEFORE_TIME_MS, Figures, Late, Pulse, Record, Scored
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task, parse
 from heartbeat.testing.memory_log import MemoryLog

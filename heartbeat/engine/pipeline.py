@@ -10,36 +10,29 @@ outcome has to be known.
 from __future__ import annotations
 
 import asyncio
-import logging
 from asyncio import Task
 from collections.abc import Callable
 from enum import Enum
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from heartbeat.engine.agent import Batch
 from heartbeat.engine.commits import CommitFailed, Commits
-from heartbeat.engine.deadletters import dead_letter, reason_of
-from heartbeat.engine.log import TP, LogRecord, addressee
+from heartbeat.engine.handling import HandlerCancelled, Handling
+from heartbeat.engine.log import TP, LogRecord
 from heartbeat.engine.reader import Reader
-from heartbeat.engine.unit import Unit, current
+from heartbeat.engine.rejection import Rejection
+from heartbeat.engine.ticks import Ticks
+from heartbeat.engine.unit import Unit
+from heartbeat.engine.waiting import Waiting
 from heartbeat.errors import LogError, Retry
-from heartbeat.health import State
-from heartbeat.topics import DEADLETTERS
 
 if TYPE_CHECKING:
     from heartbeat.engine.runner import AgentRunner
 
-logger = logging.getLogger(__name__)
-
-LONGEST_BACKOFF_S: Final = 30.0
-FIRST_COMMIT_BACKOFF_S: Final = 0.05
-LONGEST_COMMIT_BACKOFF_S: Final = 10.0
 PATIENCE_S: Final = 5.0
 """How long a read waits when nothing else is due."""
 LONGEST_SLEEP_S: Final = 1.0
 """How long a pipeline sleeps at most while it has to wait: then it looks whether the breaker has closed."""
-TICKS_UNTIL_FAILED: Final = 5
 
 
 class Turn(NamedTuple):
@@ -61,10 +54,6 @@ class Stage(Enum):
     COMMIT = 2
 
 
-class HandlerCancelled(Exception):
-    """Something inside a handler was cancelled, though nobody had asked the pipeline to stop."""
-
-
 class Pipeline:
     """One partition of one agent."""
 
@@ -74,13 +63,11 @@ class Pipeline:
         self._runner, self._spec, self._context = runner, runner.spec, runner.context
         self._commits = Commits(self._context.log, self._spec.name, runner.group, tp, self._count)
         self._reader = Reader(self._context.log, self._context.codec, self._spec.name, tp, self._commits.position)
-        self._in_handler = self._closing = False
-        self._not_before = 0.0
-        self._backoff_s = self._spec.backoff_s
-        self._commit_backoff_s = FIRST_COMMIT_BACKOFF_S
-        self._next_tick = self._context.timer() + self._spec.tick_s
-        self._tick_failures = 0
-        self._more_to_tick = False
+        self._handling = Handling(runner, tp)
+        self._rejection = Rejection(runner, tp)
+        self._ticks = Ticks(runner, tp.partition)
+        self._waiting = Waiting(runner, tp.partition)
+        self._closing = False
         runner.breaker.restore(tp.partition, self._commits.row)
 
     def lag(self) -> int:
@@ -90,7 +77,7 @@ class Pipeline:
     @property
     def stage(self) -> Stage:
         """What it is about at the moment."""
-        if self._in_handler:
+        if self._handling.is_under_way:
             return Stage.HANDLER
         return Stage.COMMIT if self._commits.waiting else Stage.IDLE
 
@@ -141,17 +128,16 @@ class Pipeline:
         """
         try:
             now = self._context.timer()
-            if self._spec.tick is not None and now >= self._next_tick:
+            if self._ticks.are_due(now):
                 return await self._tick()
-            wait_s = max(self._not_before - now, self._runner.breaker.wait_s(self.tp.partition, now))
+            wait_s = self._waiting.left_s(now)
             if wait_s > 0:
                 await self._commits.settle()
-                return Turn(False, self._until_tick(wait_s))
+                return Turn(False, self._ticks.until_next(wait_s))
             limit = limit or self._spec.max_messages
-            if not self._reader.first and not await self._read(
-                limit, 0.0 if self._more_to_tick else patience_s, linger_s
-            ):
-                return await self._tick() if self._more_to_tick else NOTHING
+            more = self._ticks.wants_more
+            if not self._reader.first and not await self._read(limit, 0.0 if more else patience_s, linger_s):
+                return await self._tick() if more else NOTHING
             return await self._attempt()
         except CommitFailed as error:
             return await self._rewind(error)
@@ -181,10 +167,10 @@ class Pipeline:
                 if self._reader.position > self._commits.position:  # what lay there has been erased
                     await self._pass_over()
                 if patience_s > 0 and not self._closing:
-                    wait_s = self._until_tick(patience_s)
+                    wait_s = self._ticks.until_next(patience_s)
                     found = await self._reader.read(limit, wait_s=wait_s, linger_s=linger_s)
         except LogError as error:
-            self._wait("read", f"the log cannot be read: {error}", self._backed_off())
+            self._wait("read", f"the log cannot be read: {error}", self._waiting.handler.next_s())
             return False
         self._runner.well(self.tp.partition, "read")
         return found
@@ -210,13 +196,13 @@ class Pipeline:
             unit.seal()
             return await self._submit(unit)
         try:
-            await self._call(unit, self._spec.handler(Batch(self.tp, events), unit.emit))
+            await self._handling.call(unit, self._spec.handler(Batch(self.tp, events), unit.emit))
         except self._context.raised:
             raise
         except (Retry, LogError, HandlerCancelled) as error:
             self._runner.stats.retries += 1
             asked = error.after_s if isinstance(error, Retry) else None
-            return self._wait("handler", str(error), self._backed_off() if asked is None else asked)
+            return self._wait("handler", str(error), self._waiting.handler.next_s() if asked is None else asked)
         except Exception as error:
             if len(records) > 1:
                 self._runner.stats.halvings += 1
@@ -226,132 +212,47 @@ class Pipeline:
         return await self._submit(unit)
 
     async def _throw_out(self, record: LogRecord, error: BaseException) -> Turn:
-        """One message goes to dead letters, unless the breaker says that it is not the messages' fault.
-
-        One that has been there before says nothing new of the code: it does not count for the breaker.
-        """
+        """One message goes to dead letters, unless the breaker says that it is not the messages' fault."""
         await self._commits.settle()  # only then has the breaker seen everything before it
-        context, partition, breaker = self._context, self.tp.partition, self._runner.breaker
-        again = addressee(record.headers) is not None
-        why = None if again else breaker.would_trip(partition)
-        if breaker.is_open or why:
-            return self._trip(record, f"{why or 'messages keep failing'}, the last one with {reason_of(error)}")
-        logger.warning(
-            "%s: %s/%d@%d goes to dead letters: %s",
-            self._spec.name,
-            self.tp.topic,
-            partition,
-            record.offset,
-            reason_of(error),
-        )
+        wait_s = self._rejection.stays(record, error)
+        if wait_s is not None:
+            return Turn(False, self._ticks.until_next(wait_s))
         unit = self._unit(record.offset + 1, 1)
-        unit.dead, unit.aside = (0, 1) if again else (1, 0)
-        count = context.partitions[DEADLETTERS.name]
-        unit.appends.append(
-            dead_letter(record, self.tp, self._spec.name, error, at_ms=context.clock.now_ms(), partitions=count)
-        )
+        self._rejection.throw_out(unit, record, error)
         unit.seal()
         return await self._submit(unit)
-
-    def _trip(self, record: LogRecord, why: str) -> Turn:
-        """Too much would be thrown out: this message stays where it is, and the whole agent waits."""
-        breaker, now = self._runner.breaker, self._context.timer()
-        breaker.trip(self.tp.partition, now)
-        self._runner.trouble(
-            self.tp.partition,
-            "breaker",
-            State.FAILED,
-            f"{why}; nothing more is thrown out",
-            f"find out why {self._spec.name} fails at offset {record.offset} of {self.tp.topic}/{self.tp.partition}; "
-            "it is tried again by itself from time to time, and at a restart",
-        )
-        return Turn(False, self._until_tick(breaker.wait_s(self.tp.partition, now)))
 
     # -- ticks ----------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> Turn:
-        """Call the agent's tick as a unit of its own.
-
-        A tick that raises is undone and tried again with backoff, while batches go on: no message is to blame, and
-        what it would have done (closing a window, say) is due at the next tick as well. After five failures in a row
-        the agent counts as failed on the health board until a tick succeeds.
-        """
-        spec, context, stats = self._spec, self._context, self._runner.stats
+        """Call the agent's tick as a unit of its own; one that raises is undone, and due again (see `ticks`)."""
+        spec, context = self._spec, self._context
         assert spec.tick is not None
         unit = self._unit(self._commits.position, 0)
-        self._more_to_tick = False
+        self._ticks.wants_more = False
         try:
-            more = await self._call(unit, spec.tick(self.tp.partition, context.clock.now_ms(), unit.emit))
+            more = await self._handling.call(unit, spec.tick(self.tp.partition, context.clock.now_ms(), unit.emit))
         except context.raised:
             raise
         except Exception as error:
-            self._tick_failures += 1
-            stats.failed_ticks += 1
-            state = State.FAILED if self._tick_failures >= TICKS_UNTIL_FAILED else State.WAITING
-            why = f"its tick fails in partition {self.tp.partition}: {reason_of(error)}"
-            self._runner.trouble(self.tp.partition, "tick", state, why, "it is tried again by itself; nothing is lost")
-            wait_s = max(min(spec.tick_s * 2**self._tick_failures, LONGEST_BACKOFF_S), spec.tick_s)
-            self._next_tick = context.timer() + wait_s
+            self._ticks.failed(error)
             return DONE
-        self._tick_failures = 0
-        self._runner.well(self.tp.partition, "tick")
-        stats.ticks += 1
+        self._ticks.returned()
         if unit.appends or unit.puts:
             self._commits.submit(unit)
-            stats.inflight += 1
+            self._runner.stats.inflight += 1
             await self._commits.settle()  # if that fails, the tick stays due
-        self._more_to_tick = bool(more)
-        self._next_tick = context.timer() + spec.tick_s
+        self._ticks.done(more=bool(more))
         return DONE
-
-    def _until_tick(self, wait_s: float) -> float:
-        if self._spec.tick is None:
-            return wait_s
-        return max(min(wait_s, self._next_tick - self._context.timer()), 0.0)
 
     # -- units ----------------------------------------------------------------------------------------------------
 
     def _unit(self, end: int, messages: int) -> Unit:
-        context, runner = self._context, self._runner
-        return Unit(
-            self._spec.name,
-            runner.group,
-            self.tp,
-            self._commits.expected,
-            end,
-            encode=context.codec.encode,
-            partitions=context.partitions,
-            messages=messages,
-        )
-
-    async def _call(self, unit: Unit, work: Any) -> Any:
-        """Run a handler or a tick inside its unit and seal that; rolled back if anything is raised."""
-        token, began = current.set(unit), perf_counter()
-        self._in_handler = True
-        try:
-            result = await work
-            unit.seal()
-            return result
-        except asyncio.CancelledError as error:
-            unit.rollback()
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise HandlerCancelled("something inside the handler was cancelled") from error
-        except BaseException:
-            unit.rollback()
-            raise
-        finally:
-            self._in_handler = False
-            current.reset(token)
-            seconds = perf_counter() - began
-            self._runner.stats.handler_s += seconds
-            if unit.messages:
-                self._context.observer.handled(self._spec.name, seconds)
+        return self._handling.unit(self._commits.expected, end, messages)
 
     async def _submit(self, unit: Unit) -> Turn:
         """Hand over a unit of messages; they are done unless its commit fails."""
-        self._backoff_s = self._spec.backoff_s
+        self._waiting.handler.reset()
         self._runner.well(self.tp.partition, "handler")
         self._reader.drop()
         self._commits.submit(unit)
@@ -377,7 +278,7 @@ class Pipeline:
             breaker.succeeded(partition, unit.messages - unit.aside)
             if not breaker.is_open:
                 self._runner.well(partition, "breaker")
-        self._commit_backoff_s = FIRST_COMMIT_BACKOFF_S
+        self._waiting.commit.reset()
         self._runner.well(partition, "commit")
 
     # -- waiting --------------------------------------------------------------------------------------------------
@@ -387,18 +288,11 @@ class Pipeline:
         self._runner.stats.inflight -= await self._commits.undo(error)
         self._runner.stats.rewinds += 1
         self._reader.go_to(self._commits.position)
-        wait_s = self._commit_backoff_s * self._context.random.uniform(0.75, 1.25)
-        self._commit_backoff_s = min(self._commit_backoff_s * 2, LONGEST_COMMIT_BACKOFF_S)
-        self._next_tick = max(self._next_tick, self._context.timer() + wait_s)  # it could not be written either
+        wait_s = self._waiting.commit.next_s()
+        self._ticks.put_off(wait_s)
         return self._wait("commit", f"cannot write to the log: {error.__cause__}", wait_s)
-
-    def _backed_off(self) -> float:
-        wait_s = self._backoff_s * self._context.random.uniform(0.75, 1.25)
-        self._backoff_s = min(self._backoff_s * 2, LONGEST_BACKOFF_S)
-        return wait_s
 
     def _wait(self, kind: str, why: str, wait_s: float) -> Turn:
         """Not the messages' fault: the same again after a while; only this partition waits."""
-        self._runner.trouble(self.tp.partition, kind, State.WAITING, why, "it is tried again by itself")
-        self._not_before = self._context.timer() + wait_s
-        return Turn(False, self._until_tick(wait_s))
+        self._waiting.begin(kind, why, wait_s)
+        return Turn(False, self._ticks.until_next(wait_s))

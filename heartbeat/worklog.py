@@ -19,8 +19,20 @@ from mode.utils.logging import DEFAULT_COLORS, ExtensionFormatter
 
 from heartbeat.errors import HeartbeatError
 
-_BINDINGS: Final = ("faust", "faust_lists", "faust_services", "faust_web", "faust_worker", "transport")
-_CHATTY: Final = ("faust", "mode", "aiohttp", "asyncio", *(f"heartbeat.engine.{name}" for name in _BINDINGS))
+_CHATTY: Final = (
+    "faust",
+    "mode",
+    "aiohttp",
+    "asyncio",
+    "heartbeat.engine.faust",
+    "heartbeat.engine.faust_lists",
+    "heartbeat.engine.faust_services",
+    "heartbeat.engine.faust_web",
+    "heartbeat.engine.faust_worker",
+    "heartbeat.engine.transport",
+    "heartbeat.engine.transport_consumer",
+    "heartbeat.engine.transport_producer",
+)
 _LINE: Final = "[%(asctime)s] [%(process)s] [%(levelname)s] %(log_color)s%(message)s"
 _BEFORE_QUOTES: Final = re.compile(r"[^<(\[{'\"\n]*")
 

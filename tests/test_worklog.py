@@ -18,7 +18,15 @@ import pytest
 from mode.utils.logging import create_logconfig
 
 from heartbeat import topics
-from heartbeat.engine import faust, faust_lists, faust_web, faust_worker, transport
+from heartbeat.engine import (
+    faust,
+    faust_lists,
+    faust_web,
+    faust_worker,
+    transport,
+    transport_consumer,
+    transport_producer,
+)
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.errors import LogUnavailable
 from heartbeat.feeds.base import Delivery, FeedState
@@ -142,7 +150,7 @@ def test_ours_speak_for_themselves() -> None:
 def test_the_parts_of_a_worker_start_in_silence() -> None:
     """Each of them would say so, under the name of its module."""
     parts = [faust_lists.ListedAgent, faust_lists.Tables, faust_web.Web, faust_worker.Worker, faust.HeartbeatApp]
-    parts += [transport.Consumer, transport.Producer, transport.Transport]
+    parts += [transport.Transport, transport_consumer.Consumer, transport_producer.Producer]
     assert {part.__module__ for part in parts} <= quiet("info")["loggers"].keys()
 
 

@@ -7,8 +7,8 @@ assigns and says when recovery is over. Where the engine hangs on it:
 - `Tables.on_rebalance` (in `faust_lists`) recovers the engine's tables, before Faust's own recovery begins.
 - `HeartbeatApp.on_rebalance_end`, the last call after recovery, starts the pipelines. (`resume_flow` also comes during
   recovery, and `recovery.completed` is never cleared.)
-- `Consumer.stop_flow` and `wait_empty` (in `transport`) pause and drain them; Faust calls both when partitions go and
-  when the app stops, in that order.
+- `Consumer.stop_flow` and `wait_empty` (in `transport_consumer`) pause and drain them; Faust calls both when
+  partitions go and when the app stops, in that order.
 
 Stopping: first the services (feeds and the like), then the pipelines, then Faust's own parts, at last the log. A
 handler may go on for 3 seconds.

@@ -1,6 +1,6 @@
 """A Jetstream host on this machine, of both versions, that misbehaves when told to.
 
-    async with JetstreamServer(Told(events)) as server:
+    async with JetstreamServer(Told(events)) as server:  # `Told` is in `jetstream_streams`
         feed = BlueskyFeed([server.url()], clock, grace_ms=5000)
 
 Or by hand, with a made-up conversation that goes on for ever (`--help` lists all that can go wrong):
@@ -19,124 +19,19 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
 from heartbeat.feeds.jetstream_socket import V2_PATH
 from heartbeat.testing import websocket
-from heartbeat.testing.jetstream_story import FIRST_SEQ, Said, Shares, Story, v1, v2
+from heartbeat.testing.jetstream_connection import Connection
+from heartbeat.testing.jetstream_story import FIRST_SEQ, Shares, Story
+from heartbeat.testing.jetstream_streams import Playing, Stream
+from heartbeat.testing.jetstream_troubles import KINDS, Trouble, parse_troubles
 
-_AT_ONCE: Final = 256
-_LOOK_S: Final = 0.01
 _TIME_FROM: Final = 10**15
-KINDS: Final = {
-    "drop": "the connection goes in the middle of a frame",
-    "hang": "nothing more is said, nor is a ping answered",
-    "stall": "a frame stops in its middle, and the connection stays",
-    "silence": "nothing more is said, but pings are answered",
-    "repeat": "the last N events come again",
-    "back": "the stream goes back by N events, and on from there",
-    "rubbish": "frames that are no events",
-    "pieces": "the next event comes in fragments, with a ping between",
-    "huge": "the event is a frame of N bytes, each time that the stream passes here",
-    "close": "the connection is closed with code N",
-    "slow": "the host says that its client is too slow",
-    "away": "the host is not there for N seconds",
-}
-RUBBISH: Final = (
-    b"",
-    b"null",
-    b"{",
-    b"\xc3\x28",
-    b'{"did":1,"time_us":1,"kind":"commit"}',
-    b'{"kind":"commit","time_us":1.5}',
-    b'{"did":"did:plc:a","time_us":1750000000000000,"kind":["commit"]}',
-    b'{"did":"did:plc:a","time_us":1750000000000000,"kind":"weather"}',
-    b'{"$type":"weather"}',
-    b'{"$type":"message","payload":{"$type":"x#commit","seq":-1}}',
-)
-
-
-class Trouble(NamedTuple):
-    """Something that goes wrong before the event of a number is sent; once, but for `huge`."""
-
-    kind: str
-    at: int
-    n: float = 0
-
-
-class Stream(Protocol):
-    """Events by their number, from 0 on."""
-
-    def size(self) -> int:
-        """How many there are by now."""
-        ...
-
-    def said(self, number: int) -> Said:
-        """The event of that number."""
-        ...
-
-    def find(self, us: int) -> int:
-        """The number of the first event at a time or after it."""
-        ...
-
-
-class Told:
-    """A stream of given events; more can be told while it runs."""
-
-    def __init__(self, events: Iterable[Said] = ()) -> None:
-        self.events = list(events)
-
-    def tell(self, *events: Said) -> None:
-        """Add events."""
-        self.events += events
-
-    def size(self) -> int:
-        """How many there are by now."""
-        return len(self.events)
-
-    def said(self, number: int) -> Said:
-        """The event of that number."""
-        return self.events[number]
-
-    def find(self, us: int) -> int:
-        """The number of the first event at a time or after it, or after the last that is before it."""
-        return next((at for at, event in enumerate(self.events) if event.us >= us), len(self.events))
-
-
-class Playing:
-    """A story up to an event; then, or from the beginning, at the pace of the clock.
-
-    Args:
-        story: its events.
-        count: so many are there from the beginning, and no more of the story; None: it goes on as time does.
-    """
-
-    def __init__(self, story: Story, count: int | None = None) -> None:
-        self._story, self._count = story, count
-        self._began_us = time.time_ns() // 1000
-
-    def size(self) -> int:
-        """How many there are by now. After a story has ended, ten times a second something that is no post."""
-        now_us = time.time_ns() // 1000
-        if self._count is None:
-            return self._story.find(now_us)
-        return self._count + (now_us - self._began_us) // 100_000
-
-    def said(self, number: int) -> Said:
-        """The event of that number."""
-        if self._count is None or number < self._count:
-            return self._story.said(number)
-        return Said(self._began_us + (number - self._count) * 100_000, "did:plc:somebody", "other")
-
-    def find(self, us: int) -> int:
-        """The number of the first event at a time or after it."""
-        number = self._story.find(us)
-        if self._count is None or number < self._count:
-            return number
-        return self._count + max(0, -(-(us - self._began_us) // 100_000))
 
 
 class JetstreamServer:
@@ -233,7 +128,7 @@ class JetstreamServer:
             await writer.drain()
             return
         writer.write(websocket.accept(request, "xrpc.v1.json" if numbered else None))
-        connection = _Connection(self, reader, writer, numbered)
+        connection = Connection(self, reader, writer, numbered)
         at = self._begin(asked, numbered)
         if at < self.oldest and numbered:
             writer.write(_v2_frame({"$type": "network.bsky.jetstream.subscribeEvents#info", "name": "OutdatedCursor"}))
@@ -288,120 +183,8 @@ class JetstreamServer:
         self._away = asyncio.create_task(away())
 
 
-class _Connection:
-    """One client."""
-
-    def __init__(
-        self, server: JetstreamServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, numbered: bool
-    ) -> None:
-        self._server, self._reader, self._writer, self._numbered = server, reader, writer, numbered
-        self._deaf = False
-
-    async def listen(self) -> None:
-        """Answer pings, and end when the client closes or goes."""
-        while (heard := await websocket.read_frame(self._reader)) is not None:
-            opcode, payload = heard
-            if opcode == websocket.CLOSE:
-                if not self._deaf:
-                    self._writer.write(websocket.frame(payload, websocket.CLOSE))
-                return
-            if opcode == websocket.PING and not self._deaf:
-                self._writer.write(websocket.frame(payload, websocket.PONG))
-
-    async def send(self, at: int) -> None:
-        """Send events from one on, until something ends the connection."""
-        server, stream, began, first = self._server, self._server.stream, time.monotonic(), at
-        while True:
-            size = stream.size()
-            if server.events_per_s is not None:
-                size = min(size, first + int((time.monotonic() - began) * server.events_per_s) + 1)
-            if at >= size:
-                await asyncio.sleep(_LOOK_S)
-                continue
-            trouble = server.due(at)
-            if trouble is not None:
-                after = await self._suffer(trouble, at)
-                if after is None:
-                    return
-                if after != at:
-                    at = after
-                    continue
-            end = server.calm_until(at, min(size, at + _AT_ONCE))
-            self._writer.write(b"".join([websocket.frame(self._event(number)) for number in range(at, end)]))
-            await self._writer.drain()
-            at = end
-
-    def _event(self, number: int) -> bytes:
-        said = self._server.stream.said(number)
-        return v2(said, FIRST_SEQ + number) if self._numbered else v1(said)
-
-    async def _suffer(self, trouble: Trouble, at: int) -> int | None:
-        """Let something go wrong. Gives the event to go on with, or None at the end of the connection."""
-        kind, _, n = trouble
-        write, event = self._writer.write, websocket.frame(self._event(at))
-        if kind in ("drop", "stall"):
-            write(event[: len(event) // 2])
-            await self._writer.drain()
-            if kind == "stall":
-                await self._hang()
-            return None
-        if kind in ("hang", "silence"):
-            await self._hang(deaf=kind == "hang")
-        elif kind in ("repeat", "back"):
-            again = max(at - int(n), self._server.oldest)
-            if kind == "back":
-                return again
-            write(b"".join([websocket.frame(self._event(number)) for number in range(again, at)]))
-        elif kind == "rubbish":
-            write(b"".join([websocket.frame(raw) for raw in RUBBISH]) + websocket.frame(b"\0\1", websocket.BINARY))
-        elif kind == "pieces":
-            payload = self._event(at)
-            middle = len(payload) // 2
-            write(websocket.frame(payload[:middle], final=False) + websocket.frame(b"?", websocket.PING))
-            write(websocket.frame(payload[middle:], 0))
-            return at + 1
-        elif kind == "huge":
-            write(websocket.frame(b'{"padding":"' + b"x" * int(n) + b'"}'))
-            await self._writer.drain()
-            return at + 1
-        elif kind == "close":
-            write(websocket.close(int(n), "enough"))
-            await asyncio.sleep(0.2)
-            return None
-        elif kind == "slow":
-            if self._numbered:
-                write(websocket.frame(b'{"$type":"error","error":"ConsumerTooSlow","message":"too slow"}'))
-            write(websocket.close(1008, "ConsumerTooSlow"))
-            await asyncio.sleep(0.2)
-            return None
-        elif kind == "away":
-            self._server.leave_for(n)
-            await asyncio.sleep(3600)
-        return at
-
-    async def _hang(self, *, deaf: bool = True) -> None:
-        self._deaf = deaf
-        await asyncio.sleep(86_400)
-
-
 def _v2_frame(payload: dict[str, Any]) -> bytes:
     return websocket.frame(orjson.dumps({"$type": "message", "payload": payload}))
-
-
-def parse_troubles(text: str) -> list[Trouble]:
-    """Troubles as they are written: `KIND@EVENT[:N]`, parted by commas.
-
-    Raises:
-        ValueError: there is no such trouble, or its place is no number.
-    """
-    troubles = []
-    for word in filter(None, text.split(",")):
-        kind, _, place = word.partition("@")
-        if kind not in KINDS:
-            raise ValueError(f"{kind!r} is no trouble; there are {', '.join(KINDS)}")
-        at, _, n = place.partition(":")
-        troubles.append(Trouble(kind, int(at), float(n or 0)))
-    return troubles
 
 
 async def serve(arguments: argparse.Namespace) -> None:

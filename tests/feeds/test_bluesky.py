@@ -18,8 +18,10 @@ from heartbeat.feeds.bluesky import BlueskyFeed
 from heartbeat.feeds.jetstream_place import REWIND_ELSEWHERE_US, REWIND_US, Place
 from heartbeat.health import State
 from heartbeat.testing.clock import FakeClock
-from heartbeat.testing.jetstream import KINDS, JetstreamServer, Told, Trouble, parse_troubles
+from heartbeat.testing.jetstream import JetstreamServer
 from heartbeat.testing.jetstream_story import FIRST_SEQ, Said, Shares, Story, rfc3339, tid
+from heartbeat.testing.jetstream_streams import Told
+from heartbeat.testing.jetstream_troubles import KINDS, Trouble, parse_troubles
 from tests.feeds.world import NOW_MS, Running, World, task, until
 
 NOW_US = NOW_MS * 1000

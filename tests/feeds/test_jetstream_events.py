@@ -13,8 +13,8 @@ from heartbeat.errors import BadPost, FeedUnreachable
 from heartbeat.feeds.jetstream_events import Event, HostError, parse_v1, parse_v2
 from heartbeat.records import Post
 from heartbeat.testing.clock import FakeClock
-from heartbeat.testing.jetstream import RUBBISH
 from heartbeat.testing.jetstream_story import Said, Story, rfc3339, tid, v1, v2
+from heartbeat.testing.jetstream_troubles import RUBBISH
 from heartbeat.testing.memory_log import MemoryLog
 
 US = 1_714_566_600_123_456

@@ -16,86 +16,23 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from heartbeat.codec import Codec
 from heartbeat.engine.agent import AgentSpec
-from heartbeat.engine.log import TP, Append, Log, LogRecord, UnitWrite
+from heartbeat.engine.log import Log
 from heartbeat.engine.observer import Observer, Unobserved
 from heartbeat.engine.pipeline import Pipeline, Stage, Turn
 from heartbeat.engine.runner import AgentRunner, Context, Engine
 from heartbeat.engine.tables import MemoryTable, TableMisuse
 from heartbeat.health import HealthBoard
-from heartbeat.records import Record
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.memory_log import MemoryLog
-from heartbeat.topics import ALL, DEADLETTERS, Topic, partition_of
+from heartbeat.testing.messages import Messages
+from heartbeat.testing.orders import Choose, Place, evenly
+from heartbeat.topics import ALL, Topic
 
 
-class Place(NamedTuple):
-    """One partition of one agent."""
-
-    agent: str
-    partition: int
-
-
-class Message(NamedTuple):
-    """A message of a topic, decoded."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: str | None
-    value: Record
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that was thrown out: its original key and bytes, and the headers that say why."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: dict[str, str]
-
-
-Choose = Callable[[Sequence[Place]], Place]
-"""Picks the next place to work at, out of those where there is something to do."""
-
-
-def evenly() -> Choose:
-    """One step at each place in turn."""
-    turn = -1
-
-    def choose(places: Sequence[Place]) -> Place:
-        nonlocal turn
-        turn += 1
-        return places[turn % len(places)]
-
-    return choose
-
-
-def drained_first(*partitions: int) -> Choose:
-    """Always the named partitions while they have something to do, in that order; then the others in turn."""
-    others = evenly()
-
-    def choose(places: Sequence[Place]) -> Place:
-        for partition in partitions:
-            for place in places:
-                if place.partition == partition:
-                    return place
-        return others(places)
-
-    return choose
-
-
-def randomly(seed: int) -> Choose:
-    """Any place, as a seeded generator has it."""
-    generator = random.Random(seed)
-    return lambda places: generator.choice(places)
-
-
-class Driver:
+class Driver(Messages):
     """A worker whose time and order of work are the test's.
 
     Args:
@@ -123,7 +60,7 @@ class Driver:
         observer: Observer | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
-        self.log: Log = log if log is not None else MemoryLog(self.clock)
+        self.log = log if log is not None else MemoryLog(self.clock)
         self.partitions, self.app_id = partitions, app_id
         self._build, self._topics, self._checked, self._raised = build, topics, checked, raised
         self._observer = observer or Unobserved()
@@ -295,52 +232,6 @@ class Driver:
             if after_step is not None:
                 await after_step(place)
         raise TimeoutError(f"not idle after {max_steps} steps: {self.busy()}")
-
-    # -- what goes in and comes out -------------------------------------------------------------------------------
-
-    async def send(self, topic: Topic, value: Record | bytes, *, key: str, partition: int | None = None) -> int:
-        """Append one message; by default to its key's partition. Bytes are written as they are. Gives its offset."""
-        target = partition_of(key, self.log.partitions(topic.name)) if partition is None else partition
-        raw = value if isinstance(value, bytes) else self.codec.encode(value)
-        [offset] = await self.log.write(UnitWrite([Append(topic.name, target, key.encode(), raw)]))
-        return offset
-
-    async def records(self, topic: Topic, partition: int | None = None) -> list[LogRecord]:
-        """The messages of a topic (or of one partition) as the log holds them, partition by partition."""
-        out: list[LogRecord] = []
-        for number in range(self.log.partitions(topic.name)) if partition is None else [partition]:
-            out += await self._all(TP(topic.name, number))
-        return out
-
-    async def read(self, topic: Topic, partition: int | None = None) -> list[Message]:
-        """The messages of a topic (or of one partition), decoded, partition by partition."""
-        numbers = range(self.log.partitions(topic.name)) if partition is None else [partition]
-        return [
-            Message(
-                number, r.offset, r.timestamp_ms, None if r.key is None else r.key.decode(), self.codec.decode(r.value)
-            )
-            for number in numbers
-            for r in await self._all(TP(topic.name, number))
-        ]
-
-    async def values(self, topic: Topic) -> list[Record]:
-        """The values of a topic's messages, partition by partition."""
-        return [message.value for message in await self.read(topic)]
-
-    async def dead_letters(self) -> list[DeadLetter]:
-        """What was thrown out."""
-        return [
-            DeadLetter(record.key, record.value, {name: value.decode() for name, value in record.headers})
-            for record in await self.records(DEADLETTERS)
-        ]
-
-    async def _all(self, tp: TP) -> list[LogRecord]:
-        out: list[LogRecord] = []
-        at = self.log.begin_offset(tp)
-        while found := await self.log.fetch(tp, at, 1000, 0.0):
-            out += found
-            at = found[-1].offset + 1
-        return out
 
     def _pipeline(self, place: Place) -> Pipeline:
         return self.engine.agents[place.agent].pipeline(place.partition)

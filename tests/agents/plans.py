@@ -13,8 +13,8 @@ from heartbeat.agents.pulse import PulseAgent
 from heartbeat.engine.agent import AgentSpec
 from heartbeat.errors import LogUnavailable
 from heartbeat.records import END_OF_TIME_MS, Post
-from heartbeat.testing.driver import Choose, drained_first, evenly, randomly
 from heartbeat.testing.memory_log import MemoryLog
+from heartbeat.testing.orders import Choose, drained_first, evenly, randomly
 from tests.agents.world import START_MS, World, post
 
 LANGUAGES = {"b": ("en", "de")}

@@ -22,7 +22,8 @@ from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.log_calls import replay_letters
 from heartbeat.records import END_OF_TIME_MS, Figures, Late, Post, Pulse, Scored
 from heartbeat.testing import oracle
-from heartbeat.testing.driver import Driver, randomly
+from heartbeat.testing.driver import Driver
+from heartbeat.testing.orders import randomly
 from heartbeat.topics import GROUPS
 from tests.agents.world import SIZES, START_MS, World, judge
 

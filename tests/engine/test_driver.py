@@ -4,7 +4,8 @@ import pytest
 
 from heartbeat import topics
 from heartbeat.records import Pulse
-from heartbeat.testing.driver import Driver, drained_first, randomly
+from heartbeat.testing.driver import Driver
+from heartbeat.testing.orders import drained_first, randomly
 from tests.engine.chain import Chain, oracle, post
 
 

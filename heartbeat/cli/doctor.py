@@ -20,7 +20,8 @@ from heartbeat.doctor import files, machine, setup
 from heartbeat.doctor.findings import Finding, Level
 from heartbeat.engine import sqlite_schema
 from heartbeat.engine.ownership import owner
-from heartbeat.engine.salvage import Report, as_object, missing, salvage
+from heartbeat.engine.salvage import salvage
+from heartbeat.engine.salvage_report import Report, as_object, missing
 from heartbeat.errors import ConfigError, HeartbeatError
 from heartbeat.models.catalogue import Catalogue
 from heartbeat.settings import PREFIX, Settings

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heartbeat.engine.log import TP, LogRecord, UnitWrite
-from heartbeat.engine.salvage import Gap, Report, as_object, missing, salvage
+from heartbeat.engine.salvage import salvage
+from heartbeat.engine.salvage_report import Gap, Report, as_object, missing
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import LogDamaged, LogTooNew
 from tests.engine.test_log_file import EVENTS, NEWEST, contents, filled, opened, unit

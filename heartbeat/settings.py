@@ -10,26 +10,35 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Any
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from heartbeat import configfile
 from heartbeat.configfile import ConfigFile
 from heartbeat.errors import ConfigError
+from heartbeat.settings_values import (
+    CENTURY_DAYS,
+    Broker,
+    DaysBySize,
+    Folder,
+    InfluxToken,
+    InfluxUrl,
+    JetstreamHosts,
+    WebHosts,
+    WebToken,
+    WindowSizes,
+)
 
 PREFIX = "HEARTBEAT_"
 _HOUR_S = 3_600
 _DAY_S = 24 * _HOUR_S
 _YEAR_S = 366 * _DAY_S
 _DECADE_HOURS = 10 * 366 * 24
-_CENTURY_DAYS = 100 * 366
 _MOST_BYTES = 2**60
 """Bounds that nobody meets on purpose; beyond them times and sizes do not fit where they have to."""
-_HOST = re.compile(r"(wss?://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?(/[^\s?#]*)?")
 _HERE = Path(__file__).resolve().parent.parent
 
 
@@ -37,15 +46,6 @@ def _beside(name: str) -> Path:
     """A folder of the working directory if it is there, else of the checkout that this package runs from."""
     here = Path(name)
     return here if here.is_dir() else _HERE / name
-
-
-def _absolute(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("holds a NUL character")
-    return Path(os.path.abspath(path.expanduser()))
-
-
-Folder = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Settings(BaseSettings):
@@ -63,18 +63,18 @@ class Settings(BaseSettings):
     data_dir: Folder = Field(Path("data"), description="where everything that is kept lives; owned by one worker")
     config_dir: Folder = Field(_beside("config"), description="where heartbeat.yaml and tasks.yaml are")
     models_dir: Folder = Field(_beside("onnx_models"), description="the catalogue of models: NAME/VERSION/model.yaml")
-    broker: str = Field("sqlite:", description="the log: `sqlite:` is the embedded one, in the data directory")
+    broker: Broker = Field("sqlite:", description="the log: `sqlite:` is the embedded one, in the data directory")
 
     web_host: str = Field("127.0.0.1", description="the address that the pages are served on")
     web_port: int = Field(6066, ge=1, le=65535, description="the port that the pages are served on")
-    web_hosts: tuple[str, ...] = Field(
+    web_hosts: WebHosts = Field(
         (), description="further names under which browsers reach the pages, such as that of a proxy: NAME or NAME:PORT"
     )
-    web_token: SecretStr | None = Field(
+    web_token: WebToken | None = Field(
         None, description="whoever comes in has to know it; needed for any web_host but loopback; environment only"
     )
 
-    bluesky_hosts: tuple[str, ...] = Field(
+    bluesky_hosts: JetstreamHosts = Field(
         (
             "jetstream1.us-east.bsky.network",
             "jetstream2.us-east.bsky.network",
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         8_000, ge=100, le=10**9, description="a feed pauses while a topic has this many unread messages"
     )
 
-    window_sizes_s: tuple[int, ...] = Field((10, 60, 900), description="sizes of the tumbling windows in seconds")
+    window_sizes_s: WindowSizes = Field((10, 60, 900), description="sizes of the tumbling windows in seconds")
     grace_s: float = Field(5.0, ge=0, le=_DAY_S, description="how far a live feed's watermark stays behind the clock")
     allowed_lateness_s: int = Field(
         900, ge=0, le=_YEAR_S, description="how long after its end a closed window takes corrections"
@@ -112,14 +112,14 @@ class Settings(BaseSettings):
         24.0, gt=0, le=_DECADE_HOURS, description="how long topics keep messages that everybody has read"
     )
     history_days: int = Field(
-        400, ge=1, le=_CENTURY_DAYS, description="how long windows and posts' scores are kept for charts"
+        400, ge=1, le=CENTURY_DAYS, description="how long windows and posts' scores are kept for charts"
     )
-    history_days_by_size: Mapping[int, int] = Field(
+    history_days_by_size: DaysBySize = Field(
         {10: 2, 60: 14},
         description="days that small windows are kept, by size in seconds; larger ones tell of what is older",
     )
     corrections_days: int = Field(
-        400, ge=1, le=_CENTURY_DAYS, description="how long corrections are kept, with their posts' texts"
+        400, ge=1, le=CENTURY_DAYS, description="how long corrections are kept, with their posts' texts"
     )
     max_topic_bytes: int = Field(
         2 * 10**9, ge=10**6, le=_MOST_BYTES, description="feeds pause when a topic is this large"
@@ -162,12 +162,12 @@ class Settings(BaseSettings):
         None, ge=0, le=1, description="… and neu is at most this; by default what its model says"
     )
 
-    influx_url: str = Field(
+    influx_url: InfluxUrl = Field(
         "", description="the InfluxDB to write windows to, such as http://127.0.0.1:8086; empty: none"
     )
     influx_org: str = Field("", description="its organization")
     influx_bucket: str = Field("heartbeat", description="its bucket")
-    influx_token: SecretStr = Field(
+    influx_token: InfluxToken = Field(
         SecretStr(""), description="a token that may write to the bucket; from the environment alone"
     )
 
@@ -178,81 +178,6 @@ class Settings(BaseSettings):
     def lanes(self) -> int:
         """How many posts a transformer scores side by side: one processor is left to the event loop."""
         return self.model_lanes or max((os.cpu_count() or 2) - 1, 1)
-
-    @field_validator("window_sizes_s")
-    @classmethod
-    def _sizes(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        if not sizes or any(size < 1 or 86_400 % size for size in sizes) or len(set(sizes)) != len(sizes):
-            raise ValueError("each size has to divide a day, and stand once")
-        return tuple(sorted(sizes))
-
-    @field_validator("bluesky_hosts")
-    @classmethod
-    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
-            if not _HOST.fullmatch(host):
-                raise ValueError(f"{host!r} has to be a host's name, or ws:// or wss:// and a path without a query")
-        return hosts
-
-    @field_validator("web_hosts")
-    @classmethod
-    def _web_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        named = tuple(host.lower() for host in hosts)
-        for host in named:
-            if not re.fullmatch(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", host):
-                raise ValueError(
-                    f"{host!r} is no host: write a name as it stands in the address, such as pulse.example.org"
-                )
-        return named
-
-    @field_validator("web_token")
-    @classmethod
-    def _long_enough(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and not re.fullmatch(r"[!-~]{16,1000}", token.get_secret_value()):
-            raise ValueError(
-                "has to have 16 to 1000 letters, digits and signs without spaces; `openssl rand -hex 24` makes one"
-            )
-        return token
-
-    @field_validator("history_days_by_size")
-    @classmethod
-    def _days_by_size(cls, days: Mapping[int, int]) -> Mapping[int, int]:
-        ordered = [days[size] for size in sorted(days)]
-        if any(size < 1 for size in days) or any(not 1 <= each <= _CENTURY_DAYS for each in ordered):
-            raise ValueError(f"sizes are in seconds, from 1; days from 1 to {_CENTURY_DAYS}")
-        if ordered != sorted(ordered):
-            raise ValueError("a larger size has to be kept at least as long as a smaller one")
-        return days
-
-    @field_validator("broker")
-    @classmethod
-    def _broker(cls, url: str, info: ValidationInfo) -> str:
-        if url != "sqlite:":
-            raise ValueError(f"{url!r}: only `sqlite:` (the log in the data directory) is there; it takes no path")
-        return url
-
-    @field_validator("influx_url")
-    @classmethod
-    def _influx_url(cls, url: str) -> str:
-        if not url:
-            return url
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except ValueError:
-            raise ValueError("has to be the address of a server, such as http://127.0.0.1:8086") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("has to be the address of a server, such as http://127.0.0.1:8086")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("may hold no user, password or query: the token goes into HEARTBEAT_INFLUX_TOKEN")
-        return url.rstrip("/")
-
-    @field_validator("influx_token")
-    @classmethod
-    def _influx_token(cls, token: SecretStr) -> SecretStr:
-        if not token.get_secret_value().isascii() or not token.get_secret_value().isprintable():
-            raise ValueError("is no token: it holds characters that no HTTP header can carry")
-        return token
 
     @classmethod
     def settings_customise_sources(

@@ -37,7 +37,7 @@ class ReadingSchemas:
         return self._unknown
 
     def schema(self, schema_id: int) -> str | None:
-        """See `records.SchemaStore`."""
+        """See `schemas.SchemaStore`."""
         return self._log.schema(schema_id)
 
 

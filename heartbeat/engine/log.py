@@ -154,11 +154,11 @@ class Log(Protocol):
         ...
 
     def register_schema(self, subject: str, schema: str) -> int:
-        """See `records.SchemaStore`."""
+        """See `schemas.SchemaStore`."""
         ...
 
     def schema(self, schema_id: int) -> str | None:
-        """See `records.SchemaStore`."""
+        """See `schemas.SchemaStore`."""
         ...
 
     def sizes(self) -> Mapping[str, int]:

@@ -152,7 +152,7 @@ class SqliteLog(SqliteReader):
             self._call(sqlite_admin.forget_group(group, topic))
 
     def register_schema(self, subject: str, schema: str) -> int:
-        """See `records.SchemaStore`."""
+        """See `schemas.SchemaStore`."""
         known = self.query("SELECT id FROM schemas WHERE subject = ? AND schema = ?", (subject, schema))
         return int(known[0][0]) if known else self._call(sqlite_admin.register_schema(subject, schema))
 

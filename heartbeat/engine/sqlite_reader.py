@@ -94,7 +94,7 @@ class SqliteReader:
         return SqliteState(store, self.path, self.ledger, partial(self.query, at="log.state"))
 
     def schema(self, schema_id: int) -> str | None:
-        """See `records.SchemaStore`."""
+        """See `schemas.SchemaStore`."""
         found = self.query("SELECT schema FROM schemas WHERE id = ?", (schema_id,))
         return str(found[0][0]) if found else None
 

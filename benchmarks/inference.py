@@ -24,7 +24,8 @@ import numpy as np
 import yaml
 
 from benchmarks import posts
-from heartbeat.models.catalogue import CARD, GRAPH, TOKENIZER, Catalogue
+from heartbeat.models.card import CARD, GRAPH, TOKENIZER
+from heartbeat.models.catalogue import Catalogue
 from heartbeat.models.encoder import EncoderModel
 
 ROOT: Final = Path(__file__).parents[1]

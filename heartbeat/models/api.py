@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from heartbeat.models.catalogue import Card
+    from heartbeat.models.card import Card
 
 UNKNOWN: Final = "und"
 """The code for a text that is in no language, or in none that the model knows."""

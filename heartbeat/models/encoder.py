@@ -22,7 +22,8 @@ from heartbeat.models.runtime import Graph
 from heartbeat.models.text import prepare
 
 if TYPE_CHECKING:
-    from heartbeat.models.catalogue import Card, Entry
+    from heartbeat.models.card import Card
+    from heartbeat.models.catalogue import Entry
 
 TURN: Final = Limits(full_items=32, max_items=32)
 """A turn is short, so that a lone post does not wait for long and a worker that has to stop need not either."""

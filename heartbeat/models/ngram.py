@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from heartbeat.errors import ModelUnfit
 from heartbeat.models.api import Judgement
 from heartbeat.models.batching import Limits, MicroBatcher
-from heartbeat.models.catalogue import Card, Entry
+from heartbeat.models.card import Card
+from heartbeat.models.catalogue import Entry
 from heartbeat.models.runtime import Graph
 from heartbeat.models.text import prepare, to_codes
 

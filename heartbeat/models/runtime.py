@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from heartbeat.errors import ModelUnfit
 
 if TYPE_CHECKING:
-    from heartbeat.models.catalogue import Entry, Tensor
+    from heartbeat.models.card import Tensor
+    from heartbeat.models.catalogue import Entry
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import yaml
 
-from heartbeat.models.catalogue import CARD, GRAPH, Card
+from heartbeat.models.card import CARD, GRAPH, Card
 from heartbeat.models.text import MAX_CHARS, to_codes
 from heartbeat.training import data
 from heartbeat.training.corpus import Texts

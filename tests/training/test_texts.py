@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heartbeat.errors import ConfigError
-from heartbeat.models.catalogue import Source
+from heartbeat.models.card import Source
 from heartbeat.training import (
     alphabet,
     cleaning,

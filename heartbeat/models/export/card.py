@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from heartbeat.models.catalogue import CARD, GRAPH, TOKENIZER, Card
+from heartbeat.models.card import CARD, GRAPH, TOKENIZER, Card
 from heartbeat.models.export.agreement import Agreement
 from heartbeat.models.export.errors import ExportFailed
 from heartbeat.models.export.graph import INPUTS, OUTPUT

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from heartbeat.models.catalogue import GRAPH, TOKENIZER
+from heartbeat.models.card import GRAPH, TOKENIZER
 from heartbeat.models.export import agreement, card, folder, graph, posts, quantise, source, trial
 from heartbeat.models.export.errors import ExportFailed
 from heartbeat.models.export.odd import ODD_TEXTS

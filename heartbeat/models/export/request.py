@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from heartbeat.models.catalogue import CARD
+from heartbeat.models.card import CARD
 from heartbeat.models.export.errors import ExportFailed
 
 Quantize = Literal["weights", "dynamic", "static", "none"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from heartbeat.errors import ModelError
-from heartbeat.models.catalogue import Card, Entry
+from heartbeat.models.card import Card
+from heartbeat.models.catalogue import Entry
 from heartbeat.models.encoder import EncoderModel
 from heartbeat.models.export.agreement import Probabilities
 from heartbeat.models.export.errors import ExportFailed

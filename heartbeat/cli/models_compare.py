@@ -18,7 +18,8 @@ from heartbeat.cli.printing import print_json, print_table
 from heartbeat.models import load_identifier
 from heartbeat.models.api import SentimentModel
 from heartbeat.models.catalogue import Catalogue
-from heartbeat.models.sentiment import NONE, ConfiguredScorer
+from heartbeat.models.choices import NONE
+from heartbeat.models.sentiment import ConfiguredScorer
 from heartbeat.settings import Settings
 
 _CHUNK: Final = 256

@@ -20,7 +20,8 @@ from heartbeat.corrections.store import Corrections
 from heartbeat.errors import ModelError
 from heartbeat.models.api import UNKNOWN, SentimentModel
 from heartbeat.models.catalogue import Entry
-from heartbeat.models.sentiment import NO_TEXT, NONE, ConfiguredScorer
+from heartbeat.models.choices import NONE
+from heartbeat.models.sentiment import NO_TEXT, ConfiguredScorer
 from heartbeat.settings import Settings
 from heartbeat.sinks.table_writers import rfc3339
 

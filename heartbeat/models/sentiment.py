@@ -1,57 +1,31 @@
-"""Scores texts with the models that the settings choose.
-
-Which model: the first of the task's own, the language's own, the default one and the fast one that has evidence for the
-language. `none`, for a task or a language, leaves its posts unscored. While there is no time for a slow model, the fast
-one scores instead wherever it can.
-"""
+"""Scores texts with the models that the settings choose; which one scores which text is in `choices`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heartbeat.errors import ModelMissing
-from heartbeat.models.api import UNKNOWN, Sentiment, SentimentModel
+from heartbeat.models.api import Sentiment, SentimentModel
 from heartbeat.models.catalogue import Catalogue, Entry
+from heartbeat.models.choices import NONE, Choices, no_model_for
 from heartbeat.models.encoder import EncoderModel
 from heartbeat.models.ngram import NgramModel
 from heartbeat.settings import Settings
 
-NONE: Final = "none"
-"""Stands in the settings where a model's name could: nothing is scored there."""
-
 NO_TEXT: Final = "no text"
-NOT_RECOGNISED: Final = "language not recognised"
 
 _UNIT: Final = 1_000_000
 _ORDER: Final = ("neutral", "negative", "positive")
 """Of labels with equal scores the first one here is given: what is not clear is neutral."""
 
-
-def no_model_for(lang: str) -> str:
-    """Why a post in a language stays unscored."""
-    return NOT_RECOGNISED if lang == UNKNOWN else f"no model for language {lang}"
-
-
 MIXED_FROM: Final = 0.30
 MIXED_NEUTRAL_TO: Final = 0.30
 """The rule of `mixed` for a model that says nothing of it."""
-
-
-def too_weak_for(lang: str) -> str:
-    """Why a post in a language stays unscored that some model knows, but not well enough for the settings."""
-    return f"no model good enough for language {lang}"
-
-
-class Choice(NamedTuple):
-    """What scores a language: usually, and while there is no time for a slow model."""
-
-    usual: str
-    fast: str
 
 
 class ConfiguredScorer:
@@ -90,15 +64,14 @@ class ConfiguredScorer:
             )
             for reference, model in self._by_reference.items()
         }
-        by_lang, by_task = by_lang or {}, by_task or {}
-        self._evidence = {name: _evidence(model, least_recall) for name, model in models.items()}
-        known = {lang for model in models.values() for lang in model.card.languages}
-        self._weak = known - {lang for langs in self._evidence.values() for lang in langs}
-        # Asked once for each post and task, so it is worked out beforehand: by language, by task and language.
-        self._usual = self._by_language(models, None, by_lang, default, fast)
-        self._by_task = {
-            task: self._by_language(models, name, by_lang, default, fast) for task, name in by_task.items()
-        }
+        self._choices = Choices(
+            models,
+            default=default,
+            fast=fast,
+            by_lang=by_lang or {},
+            by_task=by_task or {},
+            least_recall=least_recall,
+        )
 
     @classmethod
     def from_settings(
@@ -148,12 +121,12 @@ class ConfiguredScorer:
 
     def model_for(self, task: str, lang: str) -> str | None:
         """The model (NAME/VERSION) that scores this task's posts in this language; None leaves them unscored."""
-        choice = self._by_task.get(task, self._usual).get(lang)
+        choice = self._choices.of(task, lang)
         return None if choice is None else choice.usual
 
     def fast_model_for(self, task: str, lang: str) -> str | None:
         """See `api.SentimentScorer`."""
-        choice = self._by_task.get(task, self._usual).get(lang)
+        choice = self._choices.of(task, lang)
         return None if choice is None else choice.fast
 
     async def score(self, model: str | None, texts: Sequence[str], langs: Sequence[str]) -> list[Sentiment]:
@@ -171,7 +144,7 @@ class ConfiguredScorer:
         """
         if model is None:
             return [
-                _unscored(self._why_none(lang) if text.strip() else NO_TEXT)
+                _unscored(self._choices.why_none(lang) if text.strip() else NO_TEXT)
                 for text, lang in zip(texts, langs, strict=True)
             ]
         try:
@@ -198,9 +171,6 @@ class ConfiguredScorer:
         for model in self._by_reference.values():
             await model.close()
 
-    def _why_none(self, lang: str) -> str:
-        return too_weak_for(lang) if lang in self._weak else no_model_for(lang)
-
     def _sentiments(self, model: str, rows: NDArray[np.float32], cut: Sequence[bool]) -> list[Sentiment]:
         at = self._columns[model]
         ordered = np.where(at >= 0, rows[:, at], np.float32(0))
@@ -215,29 +185,6 @@ class ConfiguredScorer:
                 (pos / _UNIT).tolist(), (neu / _UNIT).tolist(), (neg / _UNIT).tolist(), best.tolist(), cut, strict=True
             )
         ]
-
-    def _by_language(
-        self,
-        models: Mapping[str, SentimentModel],
-        own: str | None,
-        by_lang: Mapping[str, str],
-        default: str,
-        fast: str,
-    ) -> dict[str, Choice]:
-        """The models of each language that one scores, for a task that has a choice of its own or none."""
-        chosen: dict[str, Choice] = {}
-        for lang in {lang for langs in self._evidence.values() for lang in langs}:
-            if NONE in (own, by_lang.get(lang)):
-                continue
-            # By default `none` means that nothing is scored but what was chosen: the fast one does not step in.
-            names = (own, by_lang.get(lang), default, fast if default != NONE else None)
-            fit = [name for name in names if name is not None and name != NONE and lang in self._evidence[name]]
-            if not fit:
-                continue
-            usual = models[fit[0]]
-            slow = usual.card.family == "encoder" and fast != NONE and lang in self._evidence[fast]
-            chosen[lang] = Choice(usual.reference, models[fast].reference if slow else usual.reference)
-        return chosen
 
 
 def load_sentiment(entry: Entry, *, lanes: int = 1) -> SentimentModel:
@@ -254,11 +201,6 @@ def load_sentiment(entry: Entry, *, lanes: int = 1) -> SentimentModel:
 
 def _first(*values: float | None) -> float:
     return next(value for value in values if value is not None)
-
-
-def _evidence(model: SentimentModel, least_recall: float) -> frozenset[str]:
-    recall = model.card.recall
-    return frozenset(lang for lang in model.card.languages if recall.get(lang, 1.0) >= least_recall)
 
 
 def _columns(labels: Sequence[str]) -> NDArray[np.intp]:

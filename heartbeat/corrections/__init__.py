@@ -4,5 +4,5 @@ A room of its own and no sink: nothing of it comes out of the pipeline, a person
 
     rows      a correction, and the post that it is of      store    keeps them: one SQLite file, any thread
     file      the file: schema, opening, what errors mean   desk     takes them from the pages, beside an event loop
-    lines     corrections as JSON lines, in and out
+    tables    its rows                                      lines    corrections as JSON lines, in and out
 """

@@ -4,9 +4,9 @@ pulse (Pulse, Late) ─► InfluxDB. A batch is written before its handler retur
 InfluxDB has the points. Points are keyed by the start of their window: to write one again changes nothing.
 
 That is not enough where a request's outcome is unknown (it hung, its connection broke, we were killed): it may still
-be written later, over newer values of the same windows. So these windows become rows of a table, with their newest
-values, and are written again some seconds and once more a minute after the server has answered. What a killed life had
-under way is not known, so the first messages of each life count as of unknown outcome.
+be written later, over newer values of the same windows. So these windows are written again some seconds and once more
+a minute after the server has answered (`influx_again`). What a killed life had under way is not known, so the first
+messages of each life count as of unknown outcome.
 
 A late retraction changes windows that are sealed. History works that out (it knows which posts were counted); this
 agent waits until history has stored the retraction, and writes what history says then.
@@ -15,14 +15,14 @@ agent waits until history has stored the retraction, and writes what history say
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final
 
+from heartbeat.agents.influx_again import SLICE, Amend, WritingAgain
 from heartbeat.agents.influx_changes import Change, Doubts, after, both, is_in, newest, shown
-from heartbeat.agents.influx_tables import AT_ONCE, FIRST, SECOND, Again, InfluxTables, Written, pack
+from heartbeat.agents.influx_tables import InfluxTables, Written
 from heartbeat.clock import Clock
-from heartbeat.engine.agent import AgentSpec, Batch, Emit, TablePart
+from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.engine.deadletters import set_aside
 from heartbeat.engine.log import TP
 from heartbeat.errors import HistoryError, InfluxError, Retry
@@ -36,30 +36,13 @@ from heartbeat.windows.ids import WindowKey
 NAME: Final = "influx"
 MAX_MESSAGES: Final = 1_000
 LINGER_S: Final = 1.0
-FIRST_AFTER_MS: Final = 5_000
-SECOND_AFTER_MS: Final = 55_000
-WINDOWS_A_TICK: Final = 500
-LONGEST_PAUSE_MS: Final = 30_000
 FORGET_EVERY_MS: Final = 10_000
 FORGOTTEN_AT_ONCE: Final = 500
-SLICE: Final = 20
-"""Windows made into lines between two turns of the event loop."""
 HISTORY_WAIT_S: Final = 2.0
 """How long to wait within a batch for history, which reads the same topic: as a rule that is enough."""
 HISTORY_LOOK_S: Final = 0.05
 SHOWN_POINTS: Final = 3
 """Points that a dead letter names."""
-
-
-Amend: TypeAlias = Callable[[WindowKey], Sequence[str] | None]
-"""The points that a window is to be written again with: none if it is not to be; None to leave it as it is."""
-
-
-class _Order(NamedTuple):
-    """An `Amend` that rows have to follow; `done` once they durably do."""
-
-    change: Amend
-    done: asyncio.Future[None]
 
 
 class _Part:
@@ -69,11 +52,7 @@ class _Part:
         self.doubts = Doubts(first)
         self.failing = False
         """The last batch could not be written; it comes again by itself."""
-        self.pause_ms = 0
-        self.resume_ms = 0
-        """When ticks may write again, after one that could not."""
         self.forget_ms = 0
-        self.orders: list[_Order] = []
 
 
 class InfluxAgent:
@@ -109,7 +88,7 @@ class InfluxAgent:
         self._keep_ms, self._max_messages, self._linger_s = keep_ms, max_messages, linger_s
         self._read = read
         self._history_looks = max(round(history_wait_s / HISTORY_LOOK_S), 1)
-        self._life = secrets.randbits(63)
+        self._again = WritingAgain(sink, tables.again, clock)
         self._parts: dict[int, _Part] = {}
 
     def spec(self) -> AgentSpec:
@@ -169,7 +148,7 @@ class InfluxAgent:
             raise
         part.failing = False
         self._set_aside(list(changes.values()), ends, refused, lines)
-        await self._write_again_later(batch.partition, changes, ends, lines, in_doubt)
+        await self._again.note(batch.partition, changes, ends, lines, in_doubt)
 
     async def _corrections(self, batch: Batch[Pulse | Late]) -> dict[WindowKey, Change]:
         """What late retractions have made of windows that are sealed, as history has it."""
@@ -218,24 +197,6 @@ class InfluxAgent:
                 error = InfluxError(f"{indexes[mine[0]]} (points refused: {points}{more})")
                 set_aside(change.event, error, at_ms=now_ms)
 
-    async def _write_again_later(
-        self, partition: int, windows: Iterable[WindowKey], ends: Sequence[int], lines: Sequence[str], in_doubt: bool
-    ) -> None:
-        """Windows of unknown outcome get a row each; those that have one, their newest values."""
-        again = self._tables.again.part(partition)
-        if not in_doubt and not len(again):
-            return
-        due_ms, begin = self._clock.now_ms() + FIRST_AFTER_MS, 0
-        for count, (window, end) in enumerate(zip(windows, ends, strict=True), 1):
-            row = again.get(window)
-            if in_doubt:
-                again[window] = Again(self._life, FIRST, due_ms, pack(lines[begin:end]))
-            elif row is not None:
-                again[window] = row._replace(packed=pack(lines[begin:end]))
-            begin = end
-            if not count % SLICE:
-                await asyncio.sleep(0)
-
     # -- ticks ----------------------------------------------------------------------------------------------------
 
     async def tick(self, partition: int, now_ms: int, emit: Emit) -> None:
@@ -246,56 +207,10 @@ class InfluxAgent:
             written = self._tables.written.part(partition)
             for window, _ in written.expired(now_ms, FORGOTTEN_AT_ONCE):
                 written.delete(window)
-        waits = part.failing or 0 < part.resume_ms - now_ms <= LONGEST_PAUSE_MS or self._sink.shut_for_s() > 0
-        again = self._tables.again.part(partition)
-        self._obey(part, again)
-        if waits or not len(again):
-            return
-        due = [(window, row) for window, row in again.items() if self._is_due(row, now_ms)][:WINDOWS_A_TICK]
-        if not due:
-            return
-        lines = [line for _, row in due for line in row.lines]
-        try:
-            await self._sink.lane(str(partition)).write(lines)
-        except Unwritten as error:
-            part.pause_ms = min(max(2 * part.pause_ms, 1000), LONGEST_PAUSE_MS)
-            part.resume_ms = now_ms + part.pause_ms
-            if error.unsure:  # this request, too, may be written later: all over again for its windows
-                for window, row in due:
-                    again[window] = row._replace(life=self._life, left=AT_ONCE, due_ms=now_ms)
-            return
-        part.pause_ms = 0
-        now_ms = self._clock.now_ms()
-        for window, row in due:
-            left = row.left if row.life == self._life else AT_ONCE
-            if left == AT_ONCE:
-                again[window] = row._replace(life=self._life, left=FIRST, due_ms=now_ms + FIRST_AFTER_MS)
-            elif left == FIRST:
-                again[window] = row._replace(left=SECOND, due_ms=now_ms + SECOND_AFTER_MS)
-            else:
-                del again[window]
+        self._again.obey(partition)
+        if not part.failing:
+            await self._again.write(partition, now_ms)
 
     async def amend(self, partition: int, change: Amend) -> None:
         """Have windows that are still to be written again follow this; returns when they durably do."""
-        order = _Order(change, asyncio.get_running_loop().create_future())
-        self._part(partition).orders.append(order)
-        await order.done
-
-    def _obey(self, part: _Part, again: TablePart[WindowKey, Again]) -> None:
-        """Where nothing is left to change, the unit that changed it is durable: ticks wait for each other's."""
-        for order in list(part.orders):
-            amended = [(window, row, order.change(window)) for window, row in again.items()]
-            amended = [one for one in amended if one[2] is not None and list(one[2]) != one[1].lines]
-            for window, row, lines in amended:
-                if lines:
-                    again[window] = row._replace(packed=pack(lines))
-                else:
-                    del again[window]
-            if not amended:
-                part.orders.remove(order)
-                if not order.done.done():
-                    order.done.set_result(None)
-
-    def _is_due(self, row: Again, now_ms: int) -> bool:
-        """Whether a window is to be written again now; at once, too, if the clock has jumped back."""
-        return row.life != self._life or not now_ms < row.due_ms <= now_ms + SECOND_AFTER_MS
+        await self._again.amend(partition, change)

@@ -3,10 +3,10 @@
 `api` is what the rest of Heartbeat knows: `LanguageIdentifier` and `SentimentScorer`. `load_models` makes both from the
 settings; ONNX Runtime is imported only then, so that what needs no model starts fast.
 
-- `catalogue` finds models and holds their files against `model.yaml` (docs/model-yaml.md)
+- `card` is what a model says of itself (docs/model-yaml.md); `catalogue` finds models, and holds their files against it
 - `text` prepares texts, the same way as in training; `ngram` runs a model of the character n-gram family
 - `batching` merges requests; `runtime` runs a graph off the event loop
-- `language`, `sentiment` are the two uses
+- `language`, `sentiment` are the two uses; `choices` says which sentiment model scores what
 - `configured` is what agents ask; `chosen`, `trial` and `swap` let other models take over while they do
 """
 

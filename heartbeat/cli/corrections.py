@@ -13,8 +13,9 @@ import click
 import orjson
 
 from heartbeat.cli.common import Failure, counted, printable, require_data_dir, with_settings, writing_out
-from heartbeat.cli.export import Instant, write_table
 from heartbeat.cli.printing import print_table
+from heartbeat.cli.table_output import write_table
+from heartbeat.cli.times import Instant
 from heartbeat.clock import SystemClock
 from heartbeat.corrections import file, lines
 from heartbeat.corrections.rows import Correction

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from heartbeat import tasks as _tasks
-from heartbeat.cli.common import Failure, Misuse, require_data_dir, with_settings, writing_out
+from heartbeat.cli.common import Failure, Misuse, require_data_dir, with_settings
 from heartbeat.cli.insight_rows import INSIGHT_COLUMNS, insight_rows
+from heartbeat.cli.table_output import write_table
+from heartbeat.cli.times import Instant
 from heartbeat.errors import ConfigError
 from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.history_rows import By
-from heartbeat.sinks.table_writers import Column, Format, rfc3339, write_csv, write_jsonl, write_parquet
+from heartbeat.sinks.table_writers import Column, Format, rfc3339
 
 WINDOW_COLUMNS: Final = (
     Column("task", "text"),
@@ -59,31 +58,6 @@ POST_COLUMNS: Final = (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Instant(click.ParamType):
-    """A time: RFC 3339, a date (its beginning in UTC), or milliseconds since the epoch. Becomes milliseconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Raises click's usage error if it is none of these."""
-        if isinstance(value, int):
-            return value
-        if value.lstrip("-").isascii() and value.lstrip("-").isdigit():
-            return int(value)
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is no time: give 2025-11-22T10:00:00Z, 2025-11-22 or milliseconds since 1970", param, ctx
-            )
-        if moment.tzinfo is None:
-            if "T" in value.upper() or " " in value:
-                self.fail(f"{value!r} does not say its zone: add Z for UTC, or an offset such as +02:00", param, ctx)
-            moment = moment.replace(tzinfo=UTC)
-        delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
 
 
 def table_options(command: F) -> F:
@@ -238,47 +212,3 @@ def _configured(settings: Settings) -> Sequence[_tasks.Task]:
         return _tasks.load(settings.config_dir)
     except ConfigError:  # the worker's affair: what is in the history can be had all the same
         return ()
-
-
-def write_table(
-    format_: Format, output: Path | None, columns: Sequence[Column], rows: Iterator[Sequence[Any]], spreadsheet: bool
-) -> None:
-    """Write rows to standard output, or into a file that is replaced once they are all there.
-
-    Raises:
-        Failure: that cannot be written.
-    """
-
-    def write(out: BinaryIO) -> int:
-        if format_ == "csv":
-            return write_csv(out, columns, rows, spreadsheet=spreadsheet)
-        return (write_jsonl if format_ == "jsonl" else write_parquet)(out, columns, rows)
-
-    if output is None:
-        with writing_out():
-            out = click.get_binary_stream("stdout")
-            write(out)
-            out.flush()
-        return
-    try:
-        with _replacing(output) as out:
-            count = write(out)
-    except OSError as error:
-        raise Failure(f"cannot write {output}: {error.strerror or error}") from error
-    click.echo(f"{count} rows in {output}", err=True)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is whole; a pipe or device is written to as it is."""
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        with path.open("wb") as out:
-            yield out
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as out:
-            yield out
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

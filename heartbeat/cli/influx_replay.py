@@ -13,8 +13,8 @@ from typing import Any, Final
 import click
 
 from heartbeat.cli.common import EXIT_FAILED, Failure, Misuse, counted, printable, require_data_dir, with_settings
-from heartbeat.cli.export import Instant
 from heartbeat.cli.influx_common import place_of
+from heartbeat.cli.times import Instant
 from heartbeat.clock import SystemClock
 from heartbeat.errors import ConfigError
 from heartbeat.health import HealthBoard

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from heartbeat.cli.common import Misuse
+from heartbeat.cli.times import Span
 from heartbeat.engine.letters import Letter, LetterId
-from heartbeat.topics import DAY_MS, HOUR_MS
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_UNITS: Final = {"m": 60_000, "h": HOUR_MS, "d": DAY_MS}
-
-
-class Span(click.ParamType):
-    """A length of time: `90m`, `12h`, `7d`. Becomes milliseconds."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Raises click's usage error if it is none."""
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d{1,6})([mhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is no length of time: give 90m, 12h or 7d", param, ctx)
-        return int(found[1]) * _UNITS[found[2]]
 
 
 class Id(click.ParamType):

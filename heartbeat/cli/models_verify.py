@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import click
 
 from heartbeat.cli.common import EXIT_FAILED, Failure, Misuse, with_settings
-from heartbeat.cli.export import Instant
 from heartbeat.cli.judging import demo_posts, load
 from heartbeat.cli.rightness import By
+from heartbeat.cli.times import Instant
 from heartbeat.errors import ModelError
 from heartbeat.models.catalogue import Catalogue, Entry
 from heartbeat.models.trial import Sample, answers, check_variety, likeliest

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import fastavro
 import orjson
 
+from heartbeat.avro_writing import Writers
 from heartbeat.errors import UndecodableRecord, UnencodableRecord
 from heartbeat.records import Detected, Figures, Heartbeat, Late, Post, Pulse, Record, Scored
 from heartbeat.schemas import FIELDS, SchemaStore, schema_of, schema_text
@@ -30,6 +31,8 @@ def _without_logical_types(schema: Any) -> Any:
     return schema
 
 
+_VARIED: Final = ("id", "content", "author", "url")
+"""Fields whose texts seldom come again."""
 _REMEMBERED: Final = 16_384
 _REMEMBERED_BYTES: Final = 8_000_000
 _Flat: TypeAlias = tuple[Any, ...] | bytes
@@ -82,7 +85,7 @@ class Codec:
 
     def __init__(self, store: SchemaStore) -> None:
         self._store = store
-        self._writers: dict[type, tuple[bytes, Any, tuple[str, ...]]] = {}
+        self._writers: dict[type, tuple[bytes, Callable[[Record], bytes]]] = {}
         self._readers: dict[int, tuple[type, Any, Any]] = {}
         self._types = {record_type.__name__: record_type for record_type in FIELDS}
         self._parsed: dict[type, Any] = {}
@@ -90,13 +93,13 @@ class Codec:
         self._newer: dict[bytes, _Flat] = {}
         self._older: dict[bytes, _Flat] = {}
         self._newer_bytes = 0
+        writers = Writers(_VARIED)
         for record_type in FIELDS:
             schema_id = store.register_schema(record_type.__name__, schema_text(record_type))
             parsed = fastavro.parse_schema(_without_logical_types(schema_of(record_type)))
             self._parsed[record_type] = parsed
-            wire_names = tuple(FIELDS[record_type])
             prefix = struct.pack(">BI", 0, schema_id)
-            self._writers[record_type] = (prefix, parsed, wire_names)
+            self._writers[record_type] = (prefix, writers.record(_without_logical_types(schema_of(record_type))))
             self._raised[prefix] = _RAISED[record_type]
             self._readers[schema_id] = (record_type, parsed, None)
 
@@ -106,21 +109,13 @@ class Codec:
         Raises:
             UnencodableRecord: a value does not fit the schema; the message names the type, never the value.
         """
-        prefix, schema, names = self._writers[type(record)]
-        body = io.BytesIO()
-        body.write(prefix)
-        fields: dict[str, Any] = dict(zip(names, record, strict=True))
-        if type(record) is Pulse:
-            fields["overall"] = record.overall._asdict()
-            fields["by_lang"] = {key: figures._asdict() for key, figures in record.by_lang.items()}
-            fields["by_source"] = {key: figures._asdict() for key, figures in record.by_source.items()}
+        prefix, write = self._writers[type(record)]
         try:
-            fastavro.schemaless_writer(body, schema, fields, disable_tuple_notation=True)
-        except Exception as error:  # fastavro raises whatever the value's type leads to
+            message = prefix + write(record)
+        except Exception as error:  # whatever the value's type leads to
             raise UnencodableRecord(
                 f"a {type(record).__name__} does not fit its schema ({type(error).__name__})"
             ) from None
-        message = body.getvalue()
         self._newer_bytes += len(message)
         if len(self._newer) >= _REMEMBERED or self._newer_bytes > _REMEMBERED_BYTES:
             self._older, self._newer, self._newer_bytes = self._newer, {}, len(message)

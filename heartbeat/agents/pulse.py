@@ -140,7 +140,7 @@ class PulseAgent:
 
     async def _apply(self, part: PulsePart, tally: Tally, now_ms: int) -> None:
         """Change the windows of a batch; nothing is published yet."""
-        for count, (window, delta) in enumerate(tally.deltas.items(), 1):
+        for count, (window, delta) in enumerate(tally.deltas().items(), 1):
             before = part.window(window)
             after = life.changed(before, delta, now_ms)
             if after is None:

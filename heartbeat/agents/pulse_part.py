@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from heartbeat.agents.decoded import DecodedWindows
 from heartbeat.agents.scored import REPLAY
 from heartbeat.engine.agent import Table
 from heartbeat.engine.tables import MemoryTable, TableCodec
@@ -112,6 +113,7 @@ class PulsePart:
         newest = self._progress.get(UNIT_ROW)
         self._unit = newest.unit if newest is not None else None
         self._kept: dict[WindowKey, WindowState] = {}
+        self._decoded = DecodedWindows(self._partitions)
         self.watermarks = Watermarks(self._partitions)
         self.watermarks.restore(self._marks.items(), self._served.items())
         self.schedule = Schedule(self._layout, self._publish_ms)
@@ -143,7 +145,7 @@ class PulsePart:
         state = self._kept.get(window)
         if state is None:
             row = self._windows.get(window)
-            state = None if row is None else WindowState.from_bytes(row)
+            state = None if row is None else self._decoded.state(window, row)
         return state
 
     def keep(self, window: WindowKey, state: WindowState) -> None:
@@ -154,12 +156,13 @@ class PulsePart:
     def put(self, window: WindowKey, state: WindowState) -> None:
         """The same for one that this unit is done with: its row is written at once, and nothing else is held of it."""
         self._kept.pop(window, None)
-        self._windows[window] = state.to_bytes()
+        self._write(window, state)
         self.schedule.touched(window, state)
 
     def drop(self, window: WindowKey) -> None:
         """Remove a window."""
         self._kept.pop(window, None)
+        self._decoded.forget(window)
         if window in self._windows:
             del self._windows[window]
         self.schedule.gone(window)
@@ -167,10 +170,15 @@ class PulsePart:
     async def write(self) -> None:
         """Put what was kept into the table: the last thing that a unit does."""
         for count, (window, state) in enumerate(self._kept.items(), 1):
-            self._windows[window] = state.to_bytes()
+            self._write(window, state)
             if not count % SLICE:
                 await asyncio.sleep(0)
         self._kept.clear()
+
+    def _write(self, window: WindowKey, state: WindowState) -> None:
+        row = state.to_bytes()
+        self._windows[window] = row
+        self._decoded.remember(window, row, state)
 
     def count_late(self, task: str, posts: int) -> None:
         """Add to a task's late posts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import lcm
+from math import gcd, lcm
 from typing import NamedTuple, TypeAlias
 
 WindowKey: TypeAlias = tuple[str, int, int]
@@ -56,6 +56,7 @@ class Layout:
     Attributes:
         sizes: pairs of (seconds, milliseconds), ascending.
         block_ms: how long a block is.
+        pane_ms: the longest stretch that lies in one window of each size, wherever it begins at a multiple of itself.
     """
 
     def __init__(self, sizes_s: Sequence[int]) -> None:
@@ -63,6 +64,7 @@ class Layout:
             raise ValueError("there has to be a size, and each at least a second")
         self.sizes = tuple((size, size * 1000) for size in sorted(set(sizes_s)))
         self.block_ms = 1000 * lcm(*sizes_s)
+        self.pane_ms = 1000 * gcd(*sizes_s)
 
     def windows_of(self, task: str, time_ms: int) -> list[WindowId]:
         """The windows that a post of this time is in, one of each size."""

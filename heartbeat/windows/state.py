@@ -123,7 +123,7 @@ def changed(state: WindowState | None, delta: Delta, now_ms: int) -> WindowState
         if not by_lang and not by_source:
             return None
         by_model = counts({}, delta.by_model)
-        return WindowState(tuple(delta.overall), by_lang, by_source, by_model, 0, False, now_ms, None, True)
+        return WindowState(delta.overall, by_lang, by_source, by_model, 0, False, now_ms, None, True)
     before_overall, before_lang, before_source, before_model, revision, final, _, published_ms, _ = state
     by_lang, by_source = merged(before_lang, delta.by_lang), merged(before_source, delta.by_source)
     if not by_lang and not by_source and published_ms is None and not final:

@@ -6,7 +6,6 @@ Rows are plain tuples, laid out as `records.Figures`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import add
 from typing import Final, TypeAlias
 
 from heartbeat.records import Figures, Late, Scored
@@ -16,13 +15,11 @@ Row: TypeAlias = tuple[int, ...]
 """Figures, as a plain tuple."""
 
 ZERO: Final[Row] = tuple(Figures())
-_LABEL: Final = {
-    "positive": Figures._fields.index("positive"),
-    "neutral": Figures._fields.index("neutral"),
-    "negative": Figures._fields.index("negative"),
-    "mixed": Figures._fields.index("mixed"),
-}
-_WIDTH: Final = len(Figures._fields)
+_LABELS: Final = ("positive", "neutral", "negative", "mixed")
+_ADDED: Final = {label: tuple(Figures(scored=1, **{label: 1}))[:-3] for label in _LABELS}
+_TAKEN: Final = {label: tuple(Figures(scored=-1, **{label: -1}))[:-3] for label in _LABELS}
+_UNSCORED: Final[Row] = tuple(Figures(unscored=1))
+_UNSCORED_TAKEN: Final[Row] = tuple(Figures(unscored=-1))
 
 
 def millionths(score: float) -> int:
@@ -31,26 +28,37 @@ def millionths(score: float) -> int:
 
 
 class Delta:
-    """What a batch changes in one window; may hold negative figures. The lists are laid out as `Figures`."""
+    """What posts change in a window; may hold negative figures."""
 
     __slots__ = ("by_lang", "by_model", "by_source", "overall")
 
     def __init__(self) -> None:
-        self.overall = [0] * _WIDTH
-        self.by_lang: dict[str, list[int]] = {}
-        self.by_source: dict[str, list[int]] = {}
+        self.overall = ZERO
+        self.by_lang: dict[str, Row] = {}
+        self.by_source: dict[str, Row] = {}
         self.by_model: dict[str, int] = {}
+
+    def add(self, other: Delta) -> None:
+        """Change what the other one changes too."""
+        self.overall = plus(self.overall, other.overall)
+        for mine, others in ((self.by_lang, other.by_lang), (self.by_source, other.by_source)):
+            for name, row in others.items():
+                before = mine.get(name)
+                mine[name] = row if before is None else plus(before, row)
+        for model, count in other.by_model.items():
+            self.by_model[model] = self.by_model.get(model, 0) + count
 
 
 class Tally:
     """Adds up the posts of a batch, so that each window is touched once.
 
-    `deltas` maps (task, size_s, start_ms) to what changes there, in the order of first touch.
+    It adds up panes: the longest stretches that no window's border cuts. Most posts of a batch that concern a task lie
+    close together, so its windows of all sizes change by the same.
     """
 
     def __init__(self, layout: Layout) -> None:
-        self._sizes = layout.sizes
-        self.deltas: dict[WindowKey, Delta] = {}
+        self._sizes, self._pane_ms = layout.sizes, layout.pane_ms
+        self._panes: dict[tuple[str, int], Delta] = {}
 
     def count(self, post: Scored | Late) -> None:
         """Add a post to its windows, or take it out if it is a retraction.
@@ -58,51 +66,66 @@ class Tally:
         Raises:
             KeyError: a label that is none of the four.
         """
+        pos, neu, neg, label, model = post.pos, post.neu, post.neg, post.label, post.model
         sign = 1 if post.op == "add" else -1
-        pos, neu, neg = post.pos, post.neu, post.neg
-        if pos is None or neu is None or neg is None or post.label is None:
-            label, p, u, n = 1, 0, 0, 0
+        if pos is None or neu is None or neg is None or label is None:
+            row, model = _UNSCORED if sign == 1 else _UNSCORED_TAKEN, None
         else:
-            label = _LABEL[post.label]
-            p = sign * round(pos * 1_000_000)
-            u = sign * round(neu * 1_000_000)
-            n = sign * round(neg * 1_000_000)
-        task, time_ms, lang, source, model = post.task, post.time_ms, post.lang, post.source, post.model
-        deltas = self.deltas
-        for size_s, size_ms in self._sizes:
-            window = (task, size_s, time_ms - time_ms % size_ms)
-            delta = deltas.get(window)
-            if delta is None:
-                delta = deltas[window] = Delta()
-            of_lang = delta.by_lang.get(lang)
-            if of_lang is None:
-                of_lang = delta.by_lang[lang] = [0] * _WIDTH
-            of_source = delta.by_source.get(source)
-            if of_source is None:
-                of_source = delta.by_source[source] = [0] * _WIDTH
-            if label != 1 and model is not None:
-                delta.by_model[model] = delta.by_model.get(model, 0) + sign
-            for figures in (delta.overall, of_lang, of_source):
-                figures[label] += sign
-                if label != 1:
-                    figures[0] += sign
-                    figures[6] += p
-                    figures[7] += u
-                    figures[8] += n
+            row = (
+                *(_ADDED if sign == 1 else _TAKEN)[label],
+                sign * round(pos * 1_000_000),
+                sign * round(neu * 1_000_000),
+                sign * round(neg * 1_000_000),
+            )
+        time_ms, lang, source = post.time_ms, post.lang, post.source
+        pane = post.task, time_ms - time_ms % self._pane_ms
+        delta = self._panes.get(pane)
+        if delta is None:
+            delta = self._panes[pane] = Delta()
+            delta.overall = delta.by_lang[lang] = delta.by_source[source] = row
+        else:
+            delta.overall = plus(delta.overall, row)
+            before = delta.by_lang.get(lang)
+            delta.by_lang[lang] = row if before is None else plus(before, row)
+            before = delta.by_source.get(source)
+            delta.by_source[source] = row if before is None else plus(before, row)
+        if model is not None:
+            delta.by_model[model] = delta.by_model.get(model, 0) + sign
+
+    def deltas(self) -> dict[WindowKey, Delta]:
+        """What changes in each window, in the order of first touch. Windows may share one: it stays as it is."""
+        out: dict[WindowKey, Delta] = {}
+        sums: set[WindowKey] = set()
+        for (task, start_ms), delta in self._panes.items():
+            for size_s, size_ms in self._sizes:
+                window = (task, size_s, start_ms - start_ms % size_ms)
+                before = out.get(window)
+                if before is None:
+                    out[window] = delta
+                    continue
+                if window not in sums:
+                    sums.add(window)
+                    out[window] = total = Delta()
+                    total.add(before)
+                    before = total
+                before.add(delta)
+        return out
 
 
-def plus(row: Row, change: list[int]) -> Row:
-    """The sum of a row and a change."""
-    return tuple(map(add, row, change))
+def plus(row: Row, change: Row) -> Row:
+    """The sum of a row and a change. Written out, since it is what `pulse` does most."""
+    a, b, c, d, e, f, g, h, i = row
+    a_, b_, c_, d_, e_, f_, g_, h_, i_ = change
+    return a + a_, b + b_, c + c_, d + d_, e + e_, f + f_, g + g_, h + h_, i + i_
 
 
-def merged(rows: Mapping[str, Row], changes: Mapping[str, list[int]]) -> dict[str, Row]:
+def merged(rows: Mapping[str, Row], changes: Mapping[str, Row]) -> dict[str, Row]:
     """Figures by language or source after a change. A row that has become zero is gone, as if it had never been."""
     out = dict(rows)
     get = out.get
     for name, change in changes.items():
         before = get(name)
-        after = tuple(change) if before is None else plus(before, change)
+        after = change if before is None else plus(before, change)
         if after == ZERO:
             out.pop(name, None)
         else:

@@ -32,11 +32,11 @@ def scored(draw: st.DrawFn) -> Scored:
     return plain._replace(pos=pos, neu=neu, neg=neg, label=label, model=draw(st.sampled_from(["m/1", "n/2"])))
 
 
-def apply(states: dict[WindowId, WindowState], posts: list[Scored]) -> None:
-    tally = Tally(LAYOUT)
+def apply(states: dict[WindowId, WindowState], posts: list[Scored], layout: Layout = LAYOUT) -> None:
+    tally = Tally(layout)
     for post in posts:
         tally.count(post)
-    for key, delta in tally.deltas.items():
+    for key, delta in tally.deltas().items():
         window = WindowId._make(key)
         after = life.changed(states.get(window), delta, 5)
         if after is None:
@@ -45,7 +45,7 @@ def apply(states: dict[WindowId, WindowState], posts: list[Scored]) -> None:
             states[window] = after
 
 
-def expected(posts: list[Scored]) -> dict[oracle.Window, oracle.Held]:
+def expected(posts: list[Scored], sizes: tuple[int, ...] = SIZES) -> dict[oracle.Window, oracle.Held]:
     return oracle.windows(
         (
             oracle.Standing(
@@ -58,7 +58,7 @@ def expected(posts: list[Scored]) -> dict[oracle.Window, oracle.Held]:
             )
             for p in posts
         ),
-        SIZES,
+        sizes,
     )
 
 
@@ -72,8 +72,15 @@ def held(states: dict[WindowId, WindowState]) -> dict[oracle.Window, oracle.Held
     }
 
 
-@given(st.lists(scored(), max_size=30), st.integers(0, 2**32), st.integers(1, 10))
-def test_neither_order_nor_batches_nor_what_was_taken_back_matter(posts: list[Scored], seed: int, size: int) -> None:
+@given(
+    st.lists(scored(), max_size=30),
+    st.integers(0, 2**32),
+    st.integers(1, 30),
+    st.sampled_from([SIZES, (4, 6), (7,), (6, 10, 15)]),
+)
+def test_neither_order_nor_batches_nor_what_was_taken_back_matter(
+    posts: list[Scored], seed: int, size: int, sizes: tuple[int, ...]
+) -> None:
     dice = random.Random(seed)
     kept = posts[: len(posts) // 2]
     ordered: list[tuple[float, Scored]] = []
@@ -84,8 +91,8 @@ def test_neither_order_nor_batches_nor_what_was_taken_back_matter(posts: list[Sc
     ordered.sort(key=lambda pair: pair[0])
     states: dict[WindowId, WindowState] = {}
     for start in range(0, len(ordered), size):
-        apply(states, [post for _, post in ordered[start : start + size]])
-    assert held(states) == expected(kept)
+        apply(states, [post for _, post in ordered[start : start + size]], Layout(sizes))
+    assert held(states) == expected(kept, sizes)
 
 
 @given(st.lists(scored(), min_size=1, max_size=10), st.booleans(), st.none() | st.integers(0, 10**13))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import fastavro
@@ -63,11 +64,21 @@ def _heartbeat(flat: Any) -> Heartbeat:
     return Heartbeat._make((*flat[:5], None if flat[5] is None else list(flat[5])))
 
 
+def _with_tasks(kind: type[Post] | type[Detected]) -> Callable[[Any], Record]:
+    def raised(flat: Any) -> Record:
+        values = list(flat)
+        values[3] = list(flat[3])
+        record: Record = tuple.__new__(kind, values)
+        return record
+
+    return raised
+
+
 _RAISED: Final[Mapping[type, Callable[[Any], Record]]] = {
-    Post: lambda flat: Post._make((*flat[:3], list(flat[3]), *flat[4:])),
-    Detected: lambda flat: Detected._make((*flat[:3], list(flat[3]), *flat[4:])),
-    Scored: Scored._make,
-    Late: Late._make,
+    Post: _with_tasks(Post),
+    Detected: _with_tasks(Detected),
+    Scored: partial(tuple.__new__, Scored),
+    Late: partial(tuple.__new__, Late),
     Pulse: _pulse,
     Heartbeat: _heartbeat,
 }

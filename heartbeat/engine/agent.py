@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from heartbeat.engine.log import TP
 from heartbeat.records import Record
@@ -32,8 +32,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class Event(Generic[V_co]):
+class Event(NamedTuple, Generic[V_co]):
     """One decoded message of a batch."""
 
     offset: int

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from heartbeat.codec import Codec
 from heartbeat.engine.agent import Event
 from heartbeat.engine.log import TP, Log, LogRecord, addressee
 from heartbeat.errors import UndecodableRecord
+
+_event: Final = partial(tuple.__new__, Event)
 
 
 class Reader:
@@ -76,7 +79,7 @@ class Reader:
 
         The number is that of the records before it: those that are for another agent alone make no event.
         """
-        decode = self._codec.decode
+        decode, event = self._codec.decode, _event
         events: list[Event[Any]] = []
         passed = 0
         try:
@@ -85,7 +88,7 @@ class Reader:
                     passed += 1
                     continue
                 text = None if key is None else key.decode()
-                events.append(Event(offset, timestamp_ms, text, decode(value)))
+                events.append(event((offset, timestamp_ms, text, decode(value))))
         except UndecodableRecord as error:
             return events, passed + len(events), error
         except UnicodeDecodeError:

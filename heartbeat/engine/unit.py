@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
 
 from heartbeat.engine.log import TP, Advance, Append, Put, UnitWrite
 from heartbeat.errors import UnknownTopic
@@ -18,6 +19,8 @@ from heartbeat.topics import Topic
 
 current: ContextVar[Unit | None] = ContextVar("unit", default=None)
 """The unit whose handler is running in this context; also seen by tasks that the handler starts."""
+
+_append: Final = partial(tuple.__new__, Append)
 
 
 class StagedPart(Protocol):
@@ -114,7 +117,7 @@ class Unit:
             raise RuntimeError(f"{self.agent} emitted to {name} after its handler had returned")
         if not 0 <= partition < self.partitions[name]:
             raise UnknownTopic(f"{name} has {self.partitions[name]} partitions, none is numbered {partition}")
-        self.appends.append(Append(name, partition, key.encode(), self.encode(value)))
+        self.appends.append(_append((name, partition, key.encode(), self.encode(value), ())))
 
     def changes_of(self, part: StagedPart) -> dict[Any, Any]:
         """What the unit has to remember of a partition's keys; made at the first change."""

@@ -48,9 +48,9 @@ from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic, partition_of
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """Beside a busy event loop, the threads of models and files wait this long for the interpreter instead of 5 ms."""
-COLLECT_AFTER: Final = 10_000, 20, 50
+COLLECT_AFTER: Final = 30_000, 20, 50
 """Records are many, and never refer to each other in circles. With Python's own 700 the search for circles among those
-that are on their way took a sixth of all processor time."""
+that are on their way took a sixth of all processor time, with 10,000 a tenth; most are gone before they are 30,000."""
 
 
 @dataclass

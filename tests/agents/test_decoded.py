@@ -16,9 +16,9 @@ from heartbeat.windows.state import WindowState
 KEYS = [("task", 10, start) for start in range(0, 80_000, 10_000)]
 
 
-def window(posts: int) -> WindowState:
+def window(posts: int, final: bool = False) -> WindowState:
     figures = (posts, 0, posts, 0, 0, 0, posts, 0, 0)
-    return WindowState(figures, {"en": figures}, {"x": figures}, {"m/1": posts}, 0, False, posts, None, True)
+    return WindowState(figures, {"en": figures}, {"x": figures}, {"m/1": posts}, int(final), final, posts, None, True)
 
 
 class Remembering(RuleBasedStateMachine):
@@ -31,10 +31,10 @@ class Remembering(RuleBasedStateMachine):
         self.rows: dict[Any, bytes] = {}
         self.before: list[dict[Any, bytes]] = []
 
-    @rule(key=st.sampled_from(KEYS), posts=st.integers(1, 4))
-    def write(self, key: Any, posts: int) -> None:
+    @rule(key=st.sampled_from(KEYS), posts=st.integers(1, 4), final=st.booleans())
+    def write(self, key: Any, posts: int, final: bool) -> None:
         self.before.append(dict(self.rows))
-        state = window(posts)
+        state = window(posts, final)
         self.rows[key] = state.to_bytes()
         self.decoded.remember(key, self.rows[key], state)
 
@@ -72,6 +72,15 @@ def test_what_was_written_last_is_not_read_again() -> None:
     again = bytes(bytearray(row))
     assert known.state(KEYS[0], again) is not state
     assert known.state(KEYS[0], again) == state
+
+
+def test_closed_windows_are_not_kept() -> None:
+    known, state = DecodedWindows(4), window(3, final=True)
+    row = state.to_bytes()
+    known.remember(KEYS[0], row, window(3))
+    known.remember(KEYS[0], row, state)
+    assert len(known) == 0
+    assert known.state(KEYS[0], row) == state
 
 
 def test_it_is_bounded_by_windows_and_by_bytes_for_all_partitions_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,16 +43,21 @@ lint: $(VENV)/.dev ## style, types and import rules
 influxd: ## build a real influxd for the tests (once; needs go, cargo and gcc), and print its path
 	@deploy/build-influxd.sh
 
+# Half of the time a test waits for a process, a disk or a browser: two cores are busy with four tests at a time.
+WORKERS := 4
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
+
 .PHONY: test
-test: lint ## lint, types, import rules and all tests but the long runs
-	@$(BIN)/pytest -m "not long"
+test: lint ## lint, types, import rules and all tests but the long runs (WORKERS=2: so many at a time; 0: one by one)
+	@$(PYTEST) -m "not long"
 
 .PHONY: test-long
 test-long: $(VENV)/.dev ## the long runs alone: a replay killed more than fifty times, two million events of Bluesky
-	@$(BIN)/pytest -m long
+	@$(PYTEST) -m long
 
 .PHONY: test-full
-test-full: test test-long ## everything, the long runs included
+test-full: lint ## everything, the long runs included
+	@$(PYTEST)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## posts a second through the whole pipeline, beside plain Faust agents

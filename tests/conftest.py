@@ -10,6 +10,11 @@ import pytest
 from heartbeat.settings import PREFIX
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long runs come first: begun last, they would go on alone when all other tests are done."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True)
 def settings_stay() -> Iterator[None]:
     """Commands put `--data-dir` into the environment of their process: run inside a test's, it must not outlive it."""

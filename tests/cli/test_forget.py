@@ -15,6 +15,7 @@ import pytest
 from heartbeat.corrections.rows import Correction, SeenPost
 from heartbeat.corrections.store import Corrections
 from tests.cli.commands import Done, environment, run
+from tests.cli.inside import inside
 from tests.cli.letters import fail
 from tests.cli.letters import post as letter_post
 from tests.proof.processes import finish, kill, listens, replay, worker
@@ -60,7 +61,7 @@ def windows(data: Path) -> list[dict[str, Any]]:
     """Every window in every cut, but for revisions, which count corrections."""
     rows = []
     for by in ("all", "lang", "source"):
-        done = run("export", "windows", "--by", by, "--format", "jsonl", "--data-dir", str(data))
+        done = inside("export", "windows", "--by", by, "--format", "jsonl", "--data-dir", str(data))
         rows += [json.loads(line) for line in done.out.splitlines()]
     for row in rows:
         del row["revision"]
@@ -68,7 +69,7 @@ def windows(data: Path) -> list[dict[str, Any]]:
 
 
 def kept(data: Path) -> list[str]:
-    done = run("export", "posts", "--format", "jsonl", "--data-dir", str(data))
+    done = inside("export", "posts", "--format", "jsonl", "--data-dir", str(data))
     return [json.loads(line)["id"] for line in done.out.splitlines()]
 
 

@@ -19,8 +19,9 @@ from heartbeat import topics
 from heartbeat.clock import SystemClock
 from heartbeat.engine.log import TP
 from heartbeat.engine.sqlite_log import SqliteLog
+from tests.cli.inside import inside
 from tests.models.tiny_models import graph_bytes, write_model
-from tests.proof.material import TASK, Material, exported_posts
+from tests.proof.material import TASK, Material
 from tests.proof.processes import environment, finish, free_port, kill, listens
 
 ROOT = Path(__file__).parents[2]
@@ -77,10 +78,10 @@ class Place:
 
     def scored_by(self) -> Counter[str]:
         """How many posts of the replay each model scored, as far as they are in the history."""
-        try:
-            posts = exported_posts(self.data)
-        except subprocess.CalledProcessError:  # nothing of the task has got there yet
+        done = inside("export", "posts", "--task", TASK, "--format", "jsonl", "--data-dir", str(self.data))
+        if done.code:  # nothing of the task has got there yet
             return Counter()
+        posts = map(json.loads, done.out.splitlines())
         return Counter(post["model"] for post in posts if post["model"])
 
     def log(self) -> str:

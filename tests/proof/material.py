@@ -6,8 +6,6 @@ import asyncio
 import csv
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from heartbeat.models import load_models
 from heartbeat.records import Figures, Post
 from heartbeat.settings import load
 from heartbeat.testing.oracle import Judged, counted, windows
+from tests.cli.inside import inside
 
 TASK: Final = "proof"
 FAST: Final = "sentiment-fast"
@@ -121,10 +120,7 @@ def exported(data_dir: Path) -> dict[Row, Row]:
     """What the command says, in the same shape. Every window has to be final, but for hours and days that go on."""
     rows: dict[Row, Row] = {}
     for by in ("all", "lang", "source"):
-        command = [sys.executable, "-m", "heartbeat", "export", "windows", "--task", TASK, "--by", by]
-        command += ["--format", "jsonl", "--data-dir", str(data_dir)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        for line in done.stdout.splitlines():
+        for line in _export(data_dir, "windows", "--by", by, "--format", "jsonl").splitlines():
             row = json.loads(line)
             if not row["final"] and row["window_seconds"] in (3_600, 86_400):
                 continue
@@ -138,9 +134,7 @@ def exported(data_dir: Path) -> dict[Row, Row]:
 
 def exported_posts(data_dir: Path) -> list[dict[str, str]]:
     """The posts that are kept."""
-    command = [sys.executable, "-m", "heartbeat", "export", "posts", "--task", TASK, "--data-dir", str(data_dir)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return list(csv.DictReader(done.stdout.splitlines()))
+    return list(csv.DictReader(_export(data_dir, "posts").splitlines()))
 
 
 def difference(got: dict[Row, Row], want: dict[Row, Row]) -> str:
@@ -172,6 +166,12 @@ class Material:
         assert sum(post["late"] == "false" for post in kept) == total
         late = late_ones(self.deliveries)
         assert all((post["late"] == "true") is ((post["source"], post["id"]) in late) for post in kept)
+
+
+def _export(data_dir: Path, table: str, *words: str) -> str:
+    done = inside("export", table, "--task", TASK, *words, "--data-dir", str(data_dir))
+    assert done.code == 0, done.err
+    return done.out
 
 
 def _post(item: dict[str, Any]) -> Post:

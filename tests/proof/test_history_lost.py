@@ -18,6 +18,7 @@ from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.memory_log import MemoryLog
 from heartbeat.topics import DAY_MS, PULSE
 from tests.cli.commands import POST, Done, run
+from tests.cli.inside import inside
 from tests.proof.processes import kill, listens, worker
 
 MISSING = "windows and posts that the topics do not hold any more are missing from charts and exports"
@@ -28,7 +29,7 @@ def replay(data: Path, file: Path, task: str = "g") -> Done:
 
 
 def exported(data: Path) -> str:
-    tables = [run("export", table, "--data-dir", str(data), "--task", "g") for table in ("windows", "posts")]
+    tables = [inside("export", table, "--data-dir", str(data), "--task", "g") for table in ("windows", "posts")]
     return "".join(done.out + done.err for done in tables)
 
 

@@ -27,7 +27,8 @@ from heartbeat.topics import Topic
 
 CHAINS: Final = 3
 SOURCE: Final = Topic("source")
-OUTPUT: Final = Topic("output", retention_ms=150)
+KEPT_MS: Final = 150
+OUTPUT: Final = Topic("output", retention_ms=KEPT_MS)
 NEWEST: Final = Topic("newest", retention_ms=None, compact=True)
 STATES: Final = Topic("states", retention_ms=None, superseded_ms=20)
 IN_FLIGHT: Final = 4
@@ -73,10 +74,12 @@ async def chain_of_units(log: SqliteLog, chain: int, units: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def read_and_retain(log: SqliteLog) -> None:
-    """A consumer of the output, and retention behind it."""
-    retention = Retention(log, SystemClock(), content_ms=150, superseded_ms={"states": 20})
-    while True:
+async def read_and_retain(log: SqliteLog, written: asyncio.Event) -> None:
+    """A consumer of the output, and retention behind it, until it has come round once more after all is written."""
+    retention = Retention(log, SystemClock(), content_ms=KEPT_MS, superseded_ms={"states": 20})
+    last = False
+    while not last:
+        last = written.is_set()
         for chain in range(CHAINS):
             tp = TP("output", chain)
             at = log.committed("reader", tp)
@@ -98,10 +101,13 @@ async def work(folder: Path, units: int) -> None:
         try:
             declare(log)
             print("open", flush=True)
-            reader = asyncio.ensure_future(read_and_retain(log))
+            written = asyncio.Event()
+            reader = asyncio.ensure_future(read_and_retain(log, written))
             await asyncio.gather(*(chain_of_units(log, chain, units) for chain in range(CHAINS)))
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            # However processors were shared among chains and reader: retention finds something that is old and read.
+            await asyncio.sleep(2 * KEPT_MS / 1000)
+            written.set()
+            await reader
         finally:
             log.close()
     print("done", flush=True)

@@ -6,25 +6,30 @@ import asyncio
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 
 from heartbeat import topics
 from heartbeat.agents.influx import NAME, InfluxAgent
 from heartbeat.agents.influx_tables import InfluxTables
 from heartbeat.engine.agent import AgentSpec
 from heartbeat.health import HealthBoard
+from heartbeat.sinks import influx_client
 from heartbeat.sinks.history import History
 from heartbeat.sinks.influx import InfluxSink
+from heartbeat.sinks.influx_client import InfluxPlace, opened
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.driver import Driver
 from tests.influx.server import Influxd
 from tests.influx.stand_in import StandIn
 from tests.influx.test_agent import T1, window
 
-TIMEOUT_S = 0.15
+PATIENT_S, HASTY_S = 60.0, 0.15
+"""How long an answer is waited for: long enough on a busy machine too, but for where none comes."""
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("publish"), st.integers(0, 4)),
@@ -34,6 +39,11 @@ STEPS = st.lists(
     min_size=5,
     max_size=25,
 )
+
+
+def hasty(place: InfluxPlace, *, timeout_s: float) -> InfluxDBClientAsync:
+    """A client that gives up soon, whatever it was told."""
+    return opened(place, timeout_s=HASTY_S)
 
 
 class Run:
@@ -51,7 +61,7 @@ class Run:
 
     def build(self) -> list[AgentSpec]:
         self.tables = InfluxTables.made()
-        sink = InfluxSink(self.stand_in.place, self.clock, HealthBoard(self.clock), timeout_s=TIMEOUT_S)
+        sink = InfluxSink(self.stand_in.place, self.clock, HealthBoard(self.clock), timeout_s=PATIENT_S)
         self.sinks.append(sink)
         agent = InfluxAgent(
             sink, self.history, self.tables, self.clock, keep_ms=86_400_000, max_messages=self.batch, linger_s=0
@@ -80,7 +90,13 @@ class Run:
         status = {"500": 500, "429": 429}.get(how)
         self.stand_in.answer = lambda *_: None if status is None else web.Response(status=status)
         self.stand_in.reset, self.stand_in.hang = how == "break", how == "hang"
-        await self.driver.step(NAME, 0)
+        if self.stand_in.hang:
+            await self.sinks[-1].close()  # and so the next request is made with a client of its own
+            with mock.patch.object(influx_client, "opened", hasty):
+                await self.driver.step(NAME, 0)
+            await self.sinks[-1].close()
+        else:
+            await self.driver.step(NAME, 0)
         self.calm()
 
     async def kill(self) -> None:

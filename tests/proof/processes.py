@@ -77,7 +77,7 @@ def finish(process: subprocess.Popen[bytes], seconds: float = 240) -> tuple[int,
     return process.returncode, (said or b"").decode()
 
 
-def listens(data_dir: Path, process: subprocess.Popen[bytes], seconds: float = 30) -> bool:
+def listens(data_dir: Path, process: subprocess.Popen[bytes], seconds: float = 120) -> bool:
     """Wait until a worker answers at its socket; False if it dies first."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:

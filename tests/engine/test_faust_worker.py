@@ -72,14 +72,14 @@ class Small:
     def text(self) -> str:
         return (self.path.parent / "output").read_text(errors="replace")
 
-    def wait_for(self, words: str, limit_s: float = 20) -> None:
+    def wait_for(self, words: str, limit_s: float = 60) -> None:
         """Wait until the process that was started last has said this."""
         until = time.monotonic() + limit_s
         while words not in self.text()[self.begun :]:
             assert time.monotonic() < until, f"{words!r} did not come:\n{self.text()[-3000:]}"
             time.sleep(0.02)
 
-    def end(self, signal_number: int = signal.SIGTERM, limit_s: float = 20) -> tuple[int, float]:
+    def end(self, signal_number: int = signal.SIGTERM, limit_s: float = 60) -> tuple[int, float]:
         """Exit status, and how long stopping took."""
         assert self.process is not None
         began = time.monotonic()
@@ -101,7 +101,7 @@ class Small:
         finally:
             log.close()
 
-    def drain(self, count: int, limit_s: float = 60) -> None:
+    def drain(self, count: int, limit_s: float = 120) -> None:
         self.wait_for("## service started")
         until = time.monotonic() + limit_s
         while self.done() < count:
@@ -185,7 +185,7 @@ def test_killed_within_commits(path: Path) -> None:
     try:
         for fault, code in DEADLY.items():
             small = Small(path, **{VARIABLE: fault})
-            assert small.start().wait(30) == code, small.text()[-3000:]
+            assert small.start().wait(60) == code, small.text()[-3000:]
             small.close()
         small = Small(path)
         small.start()
@@ -272,7 +272,7 @@ def test_plain_faust_works_beside_ours(path: Path) -> None:
         for _ in range(2):
             small.start()
             small.drain(2 * count)
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while True:
                 try:
                     found = page()
@@ -298,7 +298,7 @@ def test_a_bug_in_the_engine_ends_the_worker(path: Path) -> None:
     small = Small(path, SMALL_BUG=1)
     try:
         process = small.start()
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
     finally:
         small.close()
     assert "a bug in the engine" in small.text()
@@ -322,7 +322,7 @@ def test_lists_while_a_worker_runs_and_a_second_worker_is_refused(path: Path) ->
             )
             assert listed.returncode == 0, listed.stderr
             assert all(word in listed.stdout for word in words), listed.stdout
-        assert second.start().wait(20) == 1
+        assert second.start().wait(60) == 1
         assert f"in use by process {first.pid}" in second.text()
         assert first.poll() is None
         assert small.end()[0] == 0
@@ -339,7 +339,7 @@ def test_a_port_in_use_is_said_clearly(path: Path) -> None:
         path.parent.mkdir()
         small = Small(path, SMALL_WEB=port)
         try:
-            assert small.start().wait(20) == 1
+            assert small.start().wait(60) == 1
         finally:
             small.close()
     assert f"the pages cannot be served on 127.0.0.1:{port}" in small.text()

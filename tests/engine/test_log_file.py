@@ -107,7 +107,7 @@ async def test_a_reader_follows_the_owner(tmp_path: Path) -> None:
         waiting = asyncio.ensure_future(reader.fetch(TP("events", 0), 0, 9, 30))
         await asyncio.sleep(0.05)
         await owner.write(unit(0))
-        assert [r.key for r in await asyncio.wait_for(waiting, 5)] == [b"0"]
+        assert [r.key for r in await asyncio.wait_for(waiting, 20)] == [b"0"]
         assert (reader.end_offset(TP("events", 0)), reader.committed("g", TP("events", 0))) == (1, 1)
         assert reader.state("seen").count(0) == 1
         assert reader.sizes() == owner.sizes()
@@ -165,7 +165,7 @@ async def test_after_closing_everything_is_refused(tmp_path: Path) -> None:
     await asyncio.sleep(0.01)
     log.close()
     log.close()
-    assert await asyncio.wait_for(waiting, 5) == []
+    assert await asyncio.wait_for(waiting, 20) == []
     with pytest.raises(LogUnavailable, match="closed"):
         await log.write(unit(0))
     with pytest.raises(LogUnavailable, match="closed"):
@@ -577,7 +577,7 @@ async def test_an_outcome_that_nobody_can_look_up(tmp_path: Path, injected: Call
     assert not done
     await asyncio.to_thread(log.close)
     with pytest.raises(LogUnavailable, match="is not known"):
-        await asyncio.wait_for(future, 5)
+        await asyncio.wait_for(future, 30)
     faults.install(None)
     log = opened(path)
     assert log.committed("g", TP("events", 0)) == 1

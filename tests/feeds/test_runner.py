@@ -340,7 +340,7 @@ async def test_a_write_under_way_is_waited_for(how: str) -> None:
     await asyncio.sleep(0.02)
     assert not running.done()
     world.log.release()
-    await asyncio.wait({running}, timeout=5)
+    await asyncio.wait({running}, timeout=30)
     assert running.done() and running.cancelled() == (how == "cancel")
     assert [p.id for p in world.posts()] == ["1"]
 
@@ -406,7 +406,7 @@ def test_whatever_fails_every_post_is_there_once_and_in_order(steps: list[tuple[
                 world.log.lose_held(durable=1 if step == "crash late" else 0)
                 for outcome in lost:  # else the dead runner would wait for them, as it has to
                     outcome.cancel()
-                await asyncio.wait({running}, timeout=5)
+                await asyncio.wait({running}, timeout=30)
                 assert running.cancelled()
                 running = asyncio.create_task(world.runner().run())
             for _ in range(3):

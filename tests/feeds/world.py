@@ -95,7 +95,7 @@ class World:
         await self.log.write(UnitWrite([Standing(feed, cursor).append(self.log.partitions("cursors"))]))
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until something holds; fails if it does not in time."""
     async with asyncio.timeout(seconds):
         while not condition():
@@ -114,5 +114,5 @@ class Running:
 
     async def __aexit__(self, *_: object) -> None:
         self.runner.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.task

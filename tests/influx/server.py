@@ -102,7 +102,7 @@ class Influxd:
             {"Authorization": f"Token {token}", "Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             said = answer.read()
         return orjson.loads(said) if said and said[:1] in b"{[" else said.decode()
 

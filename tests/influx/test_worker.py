@@ -43,7 +43,7 @@ def test_a_worker_writes_windows_and_its_own_health(influxd: Influxd, tmp_path: 
         assert health["topic", "pulse"]["bytes"] > 0 and health["sink", "influx"]["points"] > 0
         assert {row["size"] for row in influxd.rows()} == {"10s", "1m", "15m"}
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         kill(process)
     assert TOKEN not in log.read_text() and "Traceback" not in log.read_text()

@@ -126,7 +126,7 @@ def killed_worker(file: Path, data_dir: Path, kills: int, dice: random.Random, *
         code, said = finish(replay(file, data_dir))
         assert code == 0, said
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         kill(process)
     return done

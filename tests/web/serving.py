@@ -87,7 +87,7 @@ class Reader:
         self.response.close()
         await self._session.close()
 
-    async def next(self, wanted: str | None = None, timeout_s: float = 5.0) -> tuple[str, Any]:
+    async def next(self, wanted: str | None = None, timeout_s: float = 30.0) -> tuple[str, Any]:
         """The next event, or the next of one kind; ("end", None) at the end."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -95,7 +95,7 @@ class Reader:
                 if wanted is None or kind in (wanted, "end"):
                     return kind, data
 
-    async def until(self, kind: str, data: dict[str, Any], timeout_s: float = 5.0) -> Any:
+    async def until(self, kind: str, data: dict[str, Any], timeout_s: float = 30.0) -> Any:
         """The next event of a kind whose data has these fields."""
         async with asyncio.timeout(timeout_s):
             while True:

@@ -117,7 +117,7 @@ async def test_no_way_of_writing_an_address_leads_past_the_door(target: str) -> 
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         asked = target.format(port=served.port)
         writer.write(f"GET {asked} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nConnection: close\r\n\r\n".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             answer = await reader.read()
         writer.close()
         await writer.wait_closed()
@@ -202,7 +202,7 @@ async def test_a_stream_ends_with_its_session() -> None:
             )
             assert isinstance(world.clock, FakeClock)
             world.clock.advance(SESSION_S)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await response.content.read()
 
 
@@ -264,7 +264,7 @@ async def test_a_body_that_never_comes_is_not_waited_for(monkeypatch: pytest.Mon
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         head = f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Length: 100\r\n"
         writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\ntoken=".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert b" 503 " in await reader.readline()
         writer.close()
         await writer.wait_closed()

@@ -88,7 +88,7 @@ async def test_what_is_no_http_is_refused_without_a_fuss(rubbish: str, caplog: p
 async def _first_line(port: int, request: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request.encode("latin-1"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         line = await reader.readline()
     writer.close()
     await writer.wait_closed()

@@ -122,7 +122,7 @@ async def test_it_comes_back_after_a_restart_with_what_was_said_meanwhile(browse
         async def back() -> bool:
             return await number(page, TOTAL) == before + 5
 
-        await eventually(back, timeout_s=25)
+        await eventually(back, timeout_s=60)
         assert await page.locator('#connection[data-state="live"]').count()
         assert await text(page, '.card[data-task="aurora"] .post .text') == "said while away"
         world.say("aurora", world.clock.now_ms())
@@ -143,7 +143,7 @@ async def test_a_wiped_server_leaves_nothing_of_the_old_figures(browser: Browser
             await loaded(page)
             await first.stop()
             async with Serving(new, first.port):
-                await eventually(lambda: shows(page, TOTAL, 1), timeout_s=25)
+                await eventually(lambda: shows(page, TOTAL, 1), timeout_s=60)
                 assert await page.locator('.card[data-task="aurora"] .post').count() == 1
     finally:
         await first.stop()
@@ -538,7 +538,7 @@ async def test_an_open_page_is_told_of_a_newer_one(browser: Browser, monkeypatch
         await served.stop()
         monkeypatch.setattr("heartbeat.web.events.Events._hello", _newer)
         await served.start()
-        await eventually(lambda: page.get_by_text("Heartbeat was updated").count(), timeout_s=25)
+        await eventually(lambda: page.get_by_text("Heartbeat was updated").count(), timeout_s=60)
 
 
 def _newer(self: Any, resumed: bool) -> bytes:

@@ -78,7 +78,7 @@ async def test_a_lost_connection_is_no_silence(browser: Browser) -> None:
         assert await _ink(page, "aurora", 0.7, 0.8, 0.9, 0.95) == before and max(before) > 10
         assert await number(page, card("aurora", '[data-count="rate"]')) == rate
         await served.start()
-        await eventually(lambda: says(page, ".feed .state", "caught up"), timeout_s=25)
+        await eventually(lambda: says(page, ".feed .state", "caught up"), timeout_s=60)
         await eventually(lambda: counts(page, "#problems:not([hidden])", 0))
         await eventually(lambda: says(page, card("aurora", ".until"), "now"))
 

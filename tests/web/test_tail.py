@@ -28,7 +28,7 @@ def world() -> World:
 async def take(stream: AsyncIterator[LiveRecord], until: str) -> list[Scored]:
     """Scored records up to the one with this id."""
     taken: list[Scored] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for record in stream:
             if isinstance(record, Scored):
                 taken.append(record)

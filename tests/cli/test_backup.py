@@ -45,7 +45,7 @@ def test_a_backup_in_the_middle_of_a_replay_goes_on_where_it_was(tmp_path: Path)
     process = worker(data)
     try:
         assert listens(data, process)
-        client = replay(material.path, data, speed="900")
+        client = replay(material.path, data, speed="300")  # so slow that it goes on for longer than what follows
         files = []
         for number in range(2):
             time.sleep(dice.uniform(0.5, 2.5))

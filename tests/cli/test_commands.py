@@ -107,7 +107,7 @@ def test_bash_completes(tmp_path: Path, words: list[str], offered: set[str]) -> 
         env=environment(PATH=f"{tmp_path}:{os.environ['PATH']}", PYTHON=sys.executable),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert set(done.stdout.split()) == offered, done.stderr
 

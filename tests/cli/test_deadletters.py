@@ -49,7 +49,7 @@ def test_killed_in_the_middle_it_is_replayed_once_all_the_same(tmp_path: Path, p
         [sys.executable, "-m", "heartbeat.testing.faults", *words],
         env=environment(HEARTBEAT_FAULTS=f"{point}:kill:@1"),
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )
     assert killed.returncode in (-9, 0)
     assert ends(data, "ingest") in (5, 10)

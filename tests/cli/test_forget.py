@@ -170,7 +170,7 @@ def test_killed_in_the_middle_and_started_again(data: Path, without: list[dict[s
             [sys.executable, "-m", "heartbeat.testing.faults", *words],
             env=environment(**FAST, HEARTBEAT_FAULTS=fault),
             capture_output=True,
-            timeout=60,
+            timeout=180,
         )
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         done = forget(data, "--source", source, "--id", f"p{number}", "--json")

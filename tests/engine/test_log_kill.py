@@ -56,7 +56,7 @@ class Run:
     def end(self, *, kill: bool = False) -> int:
         if kill:
             self.process.kill()
-        code = self.process.wait(timeout=60)
+        code = self.process.wait(timeout=180)
         self._reading.join()
         assert self.process.stdout is not None
         assert self.process.stderr is not None

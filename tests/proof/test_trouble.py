@@ -30,7 +30,7 @@ def run(*args: str, **env: str) -> tuple[int, str]:
         env=environment(**env),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         cwd=ROOT,
     )
     return done.returncode, done.stderr + done.stdout
@@ -63,7 +63,7 @@ def test_a_worker_that_others_can_reach_needs_a_token(tmp_path: Path, words: dic
         env=environment(HEARTBEAT_DATA_DIR=str(tmp_path / "d"), **variables),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         cwd=ROOT,
     )
     said = done.stderr + done.stdout
@@ -76,7 +76,7 @@ def test_two_workers_on_one_directory(tmp_path: Path) -> None:
     try:
         assert listens(tmp_path / "data", first)
         second = worker(tmp_path / "data")
-        second.wait(30)
+        second.wait(120)
         assert second.returncode not in (0, None)
         log = (tmp_path / "worker.log").read_text()
         assert f"is in use by process {first.pid}" in log and "Traceback" not in log
@@ -160,7 +160,7 @@ def test_a_worker_that_is_stopped_leaves_nothing_open_and_says_so(tmp_path: Path
         listed = run("deadletters", "list", "--data-dir", str(data))
         assert listed == (0, "there are no dead letters\n")
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     finally:
         kill(process)
     said = output.read_text()
@@ -191,12 +191,12 @@ def test_a_signal_while_modules_are_imported(tmp_path: Path, command: str, numbe
         start_new_session=True,
     )
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not blocks_signals(process.pid):
             assert time.monotonic() < until and process.poll() is None
             time.sleep(0.001)
         process.send_signal(number)
-        code, said = finish(process, 60)
+        code, said = finish(process, 180)
     finally:
         kill(process)
     assert "Aborted" not in said and "Traceback" not in said
@@ -229,7 +229,7 @@ def test_faust_says_what_agents_and_tables_are_for(tmp_path: Path) -> None:
             env=environment(HEARTBEAT_DATA_DIR=str(tmp_path)),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             cwd=ROOT,
         )
         assert done.returncode == 0 and "Missing description" not in done.stdout

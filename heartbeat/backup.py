@@ -26,7 +26,7 @@ from typing import IO, Any, Final
 
 import orjson
 
-from heartbeat import __version__
+from heartbeat import __version__, sqlite_files
 from heartbeat.corrections import file as corrections_file
 from heartbeat.engine import sqlite_schema
 from heartbeat.engine.ownership import LOCK_NAME, owner
@@ -67,15 +67,15 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
             history = data_dir / history_file.NAME
             if history.exists():
                 with closing(history_file.open_for_reading(history, of_any_version=True)) as con:
-                    _copy(con, copies / history.name)
+                    sqlite_files.copy(con, copies / history.name)
             sqlite_schema.check_length(log)
             with closing(sqlite_schema.connect(log, read_only=True)) as con:
                 sqlite_schema.check_version(con, log)
-                _copy(con, copies / log.name)
+                sqlite_files.copy(con, copies / log.name)
             corrections = corrections_file.open_for_reading(data_dir / corrections_file.NAME)
             if corrections is not None:
                 with closing(corrections):
-                    _copy(corrections, copies / corrections_file.NAME)
+                    sqlite_files.copy(corrections, copies / corrections_file.NAME)
             _check(copies, data_dir)
             _put_back(copies)
             names = [name for name in FILES if (copies / name).exists()]
@@ -88,7 +88,7 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
             part = copies / "part"
             _write(part, manifest, copies, names)
             part.replace(file)
-        _sync(file.parent)
+        sqlite_files.sync_folder(file.parent)
     except OSError as error:
         raise BackupError(f"{file} cannot be written: {error.strerror or error}") from error
     except sqlite3.Error as error:
@@ -96,14 +96,6 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
             f"{data_dir} cannot be copied: {error}; `heartbeat doctor` says whether it is whole, and what to do"
         ) from error
     return manifest
-
-
-def _copy(source: sqlite3.Connection, target: Path) -> None:
-    """A copy as of one moment: all of it in one step, so that a writer cannot have it begin again and again."""
-    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    with closing(sqlite3.connect(target)) as to:
-        source.backup(to, pages=-1)
-        to.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
 def _check(copies: Path, data_dir: Path) -> None:
@@ -145,7 +137,7 @@ def _put_back(copies: Path) -> None:
 
 def _write(part: Path, manifest: Mapping[str, Any], copies: Path, names: list[str]) -> None:
     text = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
+    with open(sqlite_files.make_private(part), "wb") as raw:
         with (
             gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1) as packed,
             tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
@@ -188,11 +180,11 @@ def restore(file: Path, data_dir: Path) -> Mapping[str, Any]:
         try:
             with _opened(file) as tar:
                 manifest = _unpack(tar, file, fresh)
-            _sync(fresh)
+            sqlite_files.sync_folder(fresh)
             with suppress(FileNotFoundError):
                 (data_dir / LOCK_NAME).unlink()
             fresh.replace(data_dir)
-            _sync(data_dir.parent)
+            sqlite_files.sync_folder(data_dir.parent)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
@@ -235,18 +227,10 @@ def _unpack(tar: tarfile.TarFile, file: Path, folder: Path) -> Mapping[str, Any]
 
 def _extract(source: IO[bytes], target: Path) -> str:
     checksum = hashlib.sha256()
-    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+    with open(sqlite_files.make_private(target), "wb") as out:
         while part := source.read(2**20):
             checksum.update(part)
             out.write(part)
         out.flush()
         os.fsync(out.fileno())
     return checksum.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import click
 
 from heartbeat import settings as _settings
+from heartbeat import sqlite_files
 from heartbeat.errors import ConfigError, HeartbeatError
 from heartbeat.settings import Settings
 
@@ -21,6 +22,13 @@ R = TypeVar("R")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, readable=False, path_type=Path),  # what is done there says itself what is missing
+    help="Where everything that is kept lives [HEARTBEAT_DATA_DIR, or data].",
+)
 
 
 class Failure(click.ClickException):
@@ -35,13 +43,26 @@ class Misuse(click.ClickException):
     exit_code = EXIT_USAGE
 
 
+def has_data_dir(settings: Settings) -> bool:
+    """Whether there is a data directory.
+
+    Raises:
+        Failure: it may not be read.
+    """
+    if not os.path.lexists(settings.data_dir) and os.access(settings.data_dir.parent, os.X_OK):
+        return False
+    if why := sqlite_files.why_unreadable(settings.data_dir):
+        raise Failure(f"the data directory {settings.data_dir} cannot be read: {why}")
+    return settings.data_dir.is_dir()
+
+
 def require_data_dir(settings: Settings) -> None:
     """For commands that only read.
 
     Raises:
-        Failure: there is no data directory.
+        Failure: there is no data directory, or it may not be read.
     """
-    if not settings.data_dir.is_dir():
+    if not has_data_dir(settings):
         raise Failure(
             f"there is no data directory {settings.data_dir}; name yours with --data-dir or HEARTBEAT_DATA_DIR"
         )
@@ -93,11 +114,7 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
     configuration.
     """
 
-    @click.option(
-        "--data-dir",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Where everything that is kept lives [HEARTBEAT_DATA_DIR, or data].",
-    )
+    @data_dir_option
     @functools.wraps(command)
     def run(*args: Any, data_dir: Path | None, **options: Any) -> R:
         if data_dir is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -12,7 +11,8 @@ from pathlib import Path
 import click
 
 from heartbeat import settings as _settings
-from heartbeat.cli.common import EXIT_FAILED, Failure, counted, printable, writing_out
+from heartbeat import sqlite_files
+from heartbeat.cli.common import EXIT_FAILED, Failure, counted, data_dir_option, printable, writing_out
 from heartbeat.cli.models_list import uses
 from heartbeat.cli.printing import print_json
 from heartbeat.corrections import file as corrections_file
@@ -33,11 +33,7 @@ _SHOWN = 50
 
 
 @click.command(short_help="What is wrong, and how to mend it.")
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where everything that is kept lives [HEARTBEAT_DATA_DIR, or data].",
-)
+@data_dir_option
 @click.option(
     "--salvage",
     "target",
@@ -94,9 +90,10 @@ def _examine(settings: Settings | None, problems: Sequence[ConfigError], data_di
     yield from files.rights(data_dir)
     yield from files.running(data_dir)
     worker = owner(data_dir) is not None
-    yield from files.log(data_dir / sqlite_schema.FILE_NAME, beside_worker=worker)
-    yield from files.history(data_dir / history_file.NAME, beside_worker=worker)
-    yield from files.corrections(data_dir / corrections_file.NAME)
+    if not data_dir.is_dir() or sqlite_files.why_unreadable(data_dir) is None:
+        yield from files.log(data_dir / sqlite_schema.FILE_NAME, beside_worker=worker)
+        yield from files.history(data_dir / history_file.NAME, beside_worker=worker)
+        yield from files.corrections(data_dir / corrections_file.NAME)
     if settings is not None:
         yield from setup.port(settings.web_host, settings.web_port, worker=worker)
         yield from setup.addresses(settings, tasks)
@@ -157,7 +154,7 @@ def _copy_history(source: Path, target: Path) -> bool:
     ):
         return False
     with closing(history_file.open_for_reading(source, of_any_version=True)) as con:
-        _copy(con, target)
+        sqlite_files.copy(con, target)
     return True
 
 
@@ -167,10 +164,4 @@ def _copy_corrections(source: Path, target: Path) -> None:
         con = corrections_file.open_for_reading(source)
         if con is not None:
             with closing(con):
-                _copy(con, target)
-
-
-def _copy(source: sqlite3.Connection, target: Path) -> None:
-    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    with closing(sqlite3.connect(target)) as to:
-        source.backup(to)
+                sqlite_files.copy(con, target)

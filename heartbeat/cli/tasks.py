@@ -9,7 +9,7 @@ import click
 
 from heartbeat import configfile
 from heartbeat import tasks as _tasks
-from heartbeat.cli.common import Failure, printable, with_settings, writing_out
+from heartbeat.cli.common import Failure, has_data_dir, printable, with_settings, writing_out
 from heartbeat.cli.forget import forget_now
 from heartbeat.cli.printing import print_json, print_table
 from heartbeat.settings import Settings
@@ -91,7 +91,7 @@ def _known(settings: Settings) -> list[dict[str, Any]]:
     queries = _queries(settings)
     path = settings.data_dir / history_file.NAME
     kept: dict[str, dict[str, Any]] = {}
-    if path.exists():
+    if has_data_dir(settings) and path.exists():
         with HistoryReader(path) as reader:
             for name in reader.tasks():
                 summary = reader.summary(name)

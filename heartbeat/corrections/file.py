@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from heartbeat import sqlite_files
 from heartbeat.errors import CorrectionsUnusable
 
 NAME: Final = "corrections.db"
@@ -57,7 +58,7 @@ _PASSING: Final = {
 }
 
 
-def explained(error: sqlite3.Error, path: Path) -> CorrectionsUnusable:
+def explained(error: sqlite3.Error | OSError, path: Path) -> CorrectionsUnusable:
     """What SQLite's error means to us."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _UNUSABLE:
@@ -76,10 +77,10 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     """
     try:
         with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.close(sqlite_files.make_private(path))
     except OSError as error:
         raise CorrectionsUnusable(f"{path} cannot be made: {error.strerror}; the folder has to be writable") from error
-    connection = _connect(path, "rw")
+    connection = _connect(path)
     with _closing_on_failure(connection, path):
         version = _version(connection, path)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # can be set only while nothing is there
@@ -99,9 +100,14 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     Raises:
         CorrectionsUnusable: as `open_for_writing`.
     """
-    if not path.exists() or not path.stat().st_size:
-        return None
-    connection = _connect(path, "ro")
+    try:
+        if not path.exists() or not path.stat().st_size:
+            return None
+        connection = sqlite_files.open_for_reading(path, timeout_s=BUSY_MS / 1000)
+    except (sqlite3.Error, OSError) as error:
+        if why := sqlite_files.why_unreadable(path):
+            raise CorrectionsUnusable(f"the corrections {path} cannot be read: {why}") from error
+        raise explained(error, path) from error
     with _closing_on_failure(connection, path):
         if _version(connection, path) == 0:
             connection.close()
@@ -122,10 +128,10 @@ def _closing_on_failure(connection: sqlite3.Connection, path: Path) -> Iterator[
         raise
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
         )
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
     except sqlite3.Error as error:

@@ -6,12 +6,14 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from heartbeat import control
+from heartbeat import control, sqlite_files
 from heartbeat.corrections import file as corrections_file
 from heartbeat.doctor.findings import Finding, ok, warning, wrong
 from heartbeat.engine import sqlite_schema
@@ -30,6 +32,9 @@ def rights(data_dir: Path) -> Iterator[Finding]:
     """Whether others can read what is private, and whether we can."""
     if not data_dir.is_dir():
         yield ok("permissions", f"there is no {data_dir} yet; a worker makes it")
+        return
+    if why := sqlite_files.why_unreadable(data_dir):
+        yield wrong("permissions", f"{data_dir} cannot be read", why)
         return
     bad: list[Finding] = []
     for path in (data_dir, *sorted(data_dir.iterdir())):
@@ -76,34 +81,27 @@ def running(data_dir: Path) -> Iterator[Finding]:
 
 def log(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
     """Whether the log is whole: its pages, each row's checksum, its indexes."""
-    mend = (
-        "restore a backup (`heartbeat restore`), or keep what can be read: `heartbeat doctor --salvage NEW_DIRECTORY`"
-    )
     if not path.exists():
-        if any(path.with_name(f"{path.name}{end}").exists() for end in ("-wal",)):
+        if sqlite_files.sibling(path, "-wal").exists():
             yield wrong("log", f"{path} is gone, but its WAL is there", "put it back, or restore a backup")
         else:
             yield ok("log", "there is none yet")
         return
-    mend = _mend(path, mend)
-    try:
+    mend = (
+        "restore a backup (`heartbeat restore`), or keep what can be read: `heartbeat doctor --salvage NEW_DIRECTORY`"
+    )
+
+    def opened() -> sqlite3.Connection:
         sqlite_schema.check_length(path)
-        with closing(sqlite_schema.connect(path, read_only=True)) as con:
+        con = sqlite_schema.connect(path, read_only=True)
+        try:
             sqlite_schema.check_version(con, path)
-            until = time.monotonic() + BESIDE_S if beside_worker else None
-            found = [fault for _, fault in zip(range(SHOWN), faults(con), strict=False)]
-            found = found or list(_sqlite_faults(con, until))
-            pages = con.execute("PRAGMA page_count").fetchone()[0]
-    except HeartbeatError as error:
-        yield wrong("log", str(error).partition(" Restore")[0].partition(" restore")[0], mend)
-        return
-    except (sqlite3.Error, OSError) as error:
-        yield wrong("log", f"{path}: {error}", mend)
-        return
-    for fault in found:
-        yield wrong("log", f"{path}: {fault}", mend)
-    if not found:
-        yield ok("log", f"{path} is whole ({pages * 4096 / 1e6:.1f} MB)")
+        except BaseException:
+            con.close()
+            raise
+        return con
+
+    yield from _looked_through("log", path, mend, opened, beside_worker=beside_worker, rows=faults)
 
 
 def history(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
@@ -111,47 +109,66 @@ def history(path: Path, *, beside_worker: bool) -> Iterator[Finding]:
     if not path.exists():
         yield ok("history", "there is none yet")
         return
-    mend = _mend(
-        path, "restore a backup, or move it away with its -wal and -shm: it is made again of what the topics still hold"
-    )
-    try:
-        with closing(history_file.open_for_reading(path, of_any_version=True)) as con:
-            until = time.monotonic() + BESIDE_S if beside_worker else None
-            found = list(_sqlite_faults(con, until))
-            pages = con.execute("PRAGMA page_count").fetchone()[0]
-            older = con.execute("PRAGMA user_version").fetchone()[0] < history_schema.READABLE
-    except HeartbeatError as error:
-        yield wrong("history", str(error), mend)
-        return
-    except (sqlite3.Error, OSError) as error:
-        yield wrong("history", f"{path}: {error}", mend)
-        return
-    for fault in found:
-        yield wrong("history", f"{path}: {fault}", mend)
-    if older and not found:
-        mend = "start the worker once; until then the commands that read the history cannot"
-        yield warning("history", f"{path} is whole, but of an older version", mend)
-    elif not found:
-        yield ok("history", f"{path} is whole ({pages * 4096 / 1e6:.1f} MB)")
+    mend = "restore a backup, or move it away with its -wal and -shm: it is made again of what the topics still hold"
+
+    def whole(con: sqlite3.Connection) -> Finding:
+        if con.execute("PRAGMA user_version").fetchone()[0] < history_schema.READABLE:
+            remedy = "start the worker once; until then the commands that read the history cannot"
+            return warning("history", f"{path} is whole, but of an older version", remedy)
+        return _whole("history", path, con)
+
+    opened = partial(history_file.open_for_reading, path, of_any_version=True)
+    yield from _looked_through("history", path, mend, opened, beside_worker=beside_worker, whole=whole)
 
 
 def corrections(path: Path) -> Iterator[Finding]:
     """Whether people's corrections are whole; they are few."""
-    mend = _mend(path, "restore a backup, or move it away, and import what `heartbeat corrections export` has kept")
+    mend = "restore a backup, or move it away, and import what `heartbeat corrections export` has kept"
+    opened = partial(corrections_file.open_for_reading, path)
+    yield from _looked_through("corrections", path, mend, opened, beside_worker=False)
+
+
+def _looked_through(
+    check: str,
+    path: Path,
+    mend: str,
+    opened: Callable[[], sqlite3.Connection | None],
+    *,
+    beside_worker: bool,
+    rows: Callable[[sqlite3.Connection], Iterator[str]] = lambda con: iter(()),
+    whole: Callable[[sqlite3.Connection], Finding] | None = None,
+) -> Iterator[Finding]:
+    """What is wrong with one file, or that nothing is.
+
+    Args:
+        check: what findings call it.
+        path: the file, which is there.
+        mend: what to do if the file is damaged.
+        opened: opens it; gives None if there is nothing in it yet.
+        beside_worker: be quick about it.
+        rows: finds faults that SQLite does not see; if there are any, it is not asked.
+        whole: says what is to be said if there is no fault.
+    """
+    mend = _mend(path, mend)
     try:
-        con = corrections_file.open_for_reading(path)
+        con = opened()
         if con is None:
-            yield ok("corrections", "there are none yet")
+            yield ok(check, "there are none yet")
             return
         with closing(con):
-            found = list(_sqlite_faults(con, None))
-    except (HeartbeatError, sqlite3.Error) as error:
-        yield wrong("corrections", str(error), mend)
-        return
-    for fault in found:
-        yield wrong("corrections", f"{path}: {fault}", mend)
-    if not found:
-        yield ok("corrections", f"{path} is whole")
+            until = time.monotonic() + BESIDE_S if beside_worker else None
+            found = list(islice(rows(con), SHOWN)) or list(_sqlite_faults(con, until))
+            said = [wrong(check, f"{path}: {fault}", mend) for fault in found]
+            yield from said or [(whole or partial(_whole, check, path))(con)]
+    except HeartbeatError as error:
+        yield wrong(check, str(error).partition(" Restore")[0], mend)  # its advice is ours
+    except (sqlite3.Error, OSError) as error:
+        yield wrong(check, f"{path}: {error}", mend)
+
+
+def _whole(check: str, path: Path, con: sqlite3.Connection) -> Finding:
+    pages, page_size = (con.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return ok(check, f"{path} is whole ({pages * page_size / 1e6:.1f} MB)")
 
 
 def _sqlite_faults(con: sqlite3.Connection, until: float | None) -> Iterator[str]:

@@ -78,7 +78,7 @@ def clocks(data_dir: Path) -> Iterator[Finding]:
     jump = (time.time() - wall) - (time.monotonic() - steady)
     ahead = [
         path
-        for path in (sorted(data_dir.iterdir()) if data_dir.is_dir() else ())
+        for path in (sorted(data_dir.iterdir()) if os.access(data_dir, os.R_OK | os.X_OK) else ())
         if path.is_file() and path.stat().st_mtime > time.time() + AHEAD_S
     ]
     if wall < EARLIEST_S:

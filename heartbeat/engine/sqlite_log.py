@@ -25,7 +25,6 @@ from heartbeat.engine.faults import point
 from heartbeat.engine.log import TP, LogRecord, UnitWrite
 from heartbeat.engine.sqlite_ledger import Ledger
 from heartbeat.engine.sqlite_reader import SqliteReader
-from heartbeat.engine.sqlite_schema import explain
 from heartbeat.engine.sqlite_unit import Job, offsets, prepare
 from heartbeat.engine.sqlite_writer import Result, Task, Work, Writer
 from heartbeat.errors import BadLogUrl, LogError, LogUnavailable
@@ -95,7 +94,7 @@ class SqliteLog(SqliteReader):
             for con in opened:
                 con.close()
             if isinstance(error, (sqlite3.Error, OSError)):
-                raise explain(error, path) from error
+                raise sqlite_schema.explain_opening(error, path, read_only=read_only) from error
             if isinstance(error, sqlite_integrity.BROKEN):
                 raise sqlite_schema.damaged(path, f"its tables hold rubbish: {type(error).__name__}") from error
             raise

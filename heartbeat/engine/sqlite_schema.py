@@ -6,15 +6,14 @@ is not whole is damaged, and is never begun anew in silence.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from heartbeat import sqlite_files
 from heartbeat.engine.faults import point
 from heartbeat.errors import BadLogUrl, LogDamaged, LogError, LogTooNew, LogUnavailable, StartError
 
@@ -59,6 +58,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {}
 
 CHECKPOINT_PAGES: Final = 8_000
 """How long the WAL gets (32 MB) before it is copied into the file, unless a reader is in the way."""
+_BUSY_S: Final = 5.0
+_STATEMENTS: Final = 256
 CHECK_S: Final = 0.7
 """How long opening may spend on looking through the whole file; what lies beyond is checked as it is read."""
 
@@ -97,6 +98,14 @@ def explain(error: Exception, path: Path) -> LogError:
     return LogError(f"{path}: {type(error).__name__}: {error}")
 
 
+def explain_opening(error: sqlite3.Error | OSError, path: Path, *, read_only: bool) -> LogError:
+    """The same where it could not even be opened; who only wants to read is not told to make it writable."""
+    known = explain(error, path)
+    if read_only and isinstance(known, LogUnavailable) and (why := sqlite_files.why_unreadable(path)):
+        return LogUnavailable(f"{path}: {why}")
+    return known
+
+
 def damaged(path: Path, what: str) -> LogDamaged:
     """The error for a file that is not whole."""
     return LogDamaged(
@@ -108,10 +117,18 @@ def damaged(path: Path, what: str) -> LogDamaged:
 
 def connect(path: Path, *, durable: bool = False, read_only: bool = False) -> sqlite3.Connection:
     """A connection with the settings that all of them share."""
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-    con = sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=5
-    )
+    if read_only:
+        con = sqlite_files.open_for_reading(path, timeout_s=_BUSY_S, cached_statements=_STATEMENTS)
+    else:
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        con = sqlite3.connect(
+            uri,
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS,
+            timeout=_BUSY_S,
+        )
     try:
         point("log.open")
         con.execute("PRAGMA cache_size = -32000")
@@ -135,36 +152,23 @@ def create(path: Path) -> None:
         LogDamaged: there are remains of a log whose main file is gone.
         StartError: the folder cannot be written to.
     """
-    wal = _sibling(path, "-wal")
-    if wal.exists() and wal.stat().st_size:  # an empty one is what a reader leaves
+    if sqlite_files.has_wal(path):
         raise damaged(path, f"{path.name} is gone, but {path.name}-wal is there")
-    new = _sibling(path, ".new")
     try:
-        for leftover in (new, _sibling(path, ".new-journal")):
-            leftover.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        con = sqlite3.connect(new, isolation_level=None)
-        try:
-            con.execute("PRAGMA page_size = 4096")
-            con.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            con.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-            )
-        finally:
-            con.close()
-        point("log.create")
-        os.rename(new, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sqlite_files.create_whole(path, _fill)
     except (OSError, sqlite3.Error) as error:
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
         raise StartError(
             f"{path}: a log cannot be made here ({error}); the folder has to be writable, with some space left"
         ) from error
+
+
+def _fill(con: sqlite3.Connection) -> None:
+    con.execute("PRAGMA page_size = 4096")
+    con.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    con.executescript(
+        f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    )
+    point("log.create")
 
 
 def check(con: sqlite3.Connection, path: Path) -> None:
@@ -254,14 +258,9 @@ def check_length(path: Path) -> None:
     size = path.stat().st_size
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
         raise damaged(path, f"it has {size} bytes and no SQLite header")
-    wal = _sibling(path, "-wal")
-    if wal.exists() and wal.stat().st_size:
+    if sqlite_files.has_wal(path):
         return
     page_size = int.from_bytes(header[16:18], "big")
     pages = int.from_bytes(header[28:32], "big")
     if pages * (65536 if page_size == 1 else page_size) > size:
         raise damaged(path, f"it was cut short: {size} bytes of {pages * page_size}")
-
-
-def _sibling(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

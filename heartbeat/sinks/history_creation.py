@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from heartbeat import sqlite_files
 from heartbeat.errors import HistoryError
 
 OTHERS: Final = 0o077
@@ -25,32 +25,15 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
     Raises:
         HistoryError: the folder cannot be written to, or there are remains of a file that is gone.
     """
-    wal = path.with_name(path.name + "-wal")
-    # SQLite would take it for the new file's own. An empty one is what a reader leaves.
-    if wal.exists() and wal.stat().st_size:
+    wal = sqlite_files.sibling(path, "-wal")
+    if sqlite_files.has_wal(path):  # SQLite would take it for the new file's own
         raise HistoryError(
             f"the history {path} is gone, but {wal.name} is there; put {path.name} back, or move {wal.name} away as "
             "well and a new history is begun"
         )
-    new = path.with_name(path.name + ".new")
     try:
-        for leftover in (new, path.with_name(new.name + "-journal")):
-            leftover.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(new, isolation_level=None)
-        try:
-            fill(connection)
-        finally:
-            connection.close()
-        os.rename(new, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sqlite_files.create_whole(path, fill)
     except (OSError, sqlite3.Error) as error:
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
         raise HistoryError(
             f"the history {path} cannot be opened: it cannot be made here ({error}); the folder has to be writable, "
             "with some space left"
@@ -59,7 +42,7 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
 
 def tighten(path: Path) -> None:
     """Take the rights of everybody but the owner away; an earlier Heartbeat left them there."""
-    for place in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+    for place in (path, sqlite_files.sibling(path, "-wal"), sqlite_files.sibling(path, "-shm")):
         with contextlib.suppress(OSError):  # another user's file: who may read it is that user's affair
             mode = place.stat().st_mode & 0o7777
             if mode & OTHERS:

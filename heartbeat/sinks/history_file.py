@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from heartbeat import sqlite_files
 from heartbeat.errors import HeartbeatError, HistoryError, Retry
 from heartbeat.sinks import history_schema
 from heartbeat.sinks.history_creation import create, tighten
@@ -119,33 +120,21 @@ def open_for_reading(path: Path, *, of_any_version: bool = False) -> sqlite3.Con
     """
     if not path.exists():
         raise HistoryError(f"there is no history at {path} yet: it is begun by the first `heartbeat worker` there")
-    for immutable in (False, True):
-        try:
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        except sqlite3.Error as error:
-            raise unopened(error, path) from error
-        try:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            version = _version(connection, path, newest=len(history_schema.STEPS))
-            if version < history_schema.READABLE and not of_any_version:
-                raise HistoryError(older(path))
-            return connection
-        except sqlite3.Error as error:
-            connection.close()
-            # In a folder that we may not write to, SQLite cannot open a WAL file's index. Where there is no WAL, the
-            # file is whole and nobody is writing to it.
-            wal = path.with_name(path.name + "-wal")
-            if immutable or (wal.exists() and wal.stat().st_size) or error.sqlite_errorcode & 0xFF in _UNUSABLE:
-                raise unopened(error, path) from error
-        except BaseException:
-            connection.close()
-            raise
-    raise AssertionError("unreachable")
+    try:
+        connection = sqlite_files.open_for_reading(path, timeout_s=BUSY_MS / 1000)
+    except (sqlite3.Error, OSError) as error:
+        raise unopened(error, path, reading=True) from error
+    try:
+        version = _version(connection, path, newest=len(history_schema.STEPS))
+        if version < history_schema.READABLE and not of_any_version:
+            raise HistoryError(older(path))
+    except sqlite3.Error as error:
+        connection.close()
+        raise unopened(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def older(path: Path) -> str:
@@ -176,7 +165,9 @@ def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
     return version
 
 
-def unopened(error: sqlite3.Error, path: Path) -> HistoryError:
+def unopened(error: sqlite3.Error | OSError, path: Path, *, reading: bool = False) -> HistoryError:
     """The error for a file that cannot be opened: nobody waits for that to pass, so there is no `Retry`."""
-    known = explained(error, path)
+    if reading and (why := sqlite_files.why_unreadable(path)):
+        return HistoryError(f"the history {path} cannot be read: {why}")
+    known = explained(error, path) if isinstance(error, sqlite3.Error) else None
     return HistoryError(str(known) if known else f"the history {path} cannot be opened: {error}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 import orjson
 
-from heartbeat.cli.common import Failure, printable, until_interrupted, with_settings, writing_out
+from heartbeat.cli.common import Failure, data_dir_option, printable, until_interrupted, with_settings, writing_out
 from heartbeat.cli.messages import Messages
 from heartbeat.cli.owner import reading
 from heartbeat.cli.printing import print_json, print_table, size
@@ -29,14 +29,13 @@ _SHORTEST: Final = 60
 @click.group(invoke_without_command=True, short_help="What the log holds, and how far it has been read.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, by partition.")
 @click.option("--follow", is_flag=True, help="Again every second, until Ctrl-C.")
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where everything that is kept lives [HEARTBEAT_DATA_DIR, or data].",
-)
+@data_dir_option
 @click.pass_context
 def topics(context: click.Context, as_json: bool, follow: bool, data_dir: Path | None) -> None:
     """List topics: partitions, messages, bytes, and how far each agent is behind.
+
+    Messages are those that can be read: what was erased or replaced by a newer one is not among them; how far an agent
+    is behind counts all places. A topic that keeps the newest message of each key says `by key`.
 
     Works while a worker runs and when none does. `heartbeat topics show NAME` shows the messages of one.
     """
@@ -160,14 +159,22 @@ def _topic(log: SqliteLog, name: str) -> dict[str, Any]:
     for number in range(stored.partitions):
         tp = TP(name, number)
         begin, end = log.begin_offset(tp), log.end_offset(tp)
-        partitions.append({"partition": number, "begin": min(begin, end), "end": end, "bytes": log.partition_bytes(tp)})
+        partitions.append(
+            {
+                "partition": number,
+                "begin": min(begin, end),
+                "end": end,
+                "messages": log.count(tp),
+                "bytes": log.partition_bytes(tp),
+            }
+        )
     groups = {group: _group(log, name, group, partitions) for group in sorted(log.groups(name))}
     return {
         "topic": name,
         "compact": stored.compact,
         "retention_ms": stored.retention_ms,
         "holds_content": stored.holds_content,
-        "messages": sum(each["end"] - each["begin"] for each in partitions),
+        "messages": sum(each["messages"] for each in partitions),
         "bytes": log.sizes()[name],
         "partitions": partitions,
         "agents": groups,
@@ -190,19 +197,22 @@ def _print_topics(found: Sequence[Mapping[str, Any]]) -> None:
     rows = []
     for topic in found:
         agents = ", ".join(f"{_short(group)} {said['lag']:,}" for group, said in topic["agents"].items())
-        kind = "newest of each key" if topic["compact"] else f"{topic['messages']:,}"
-        rows.append((topic["topic"], len(topic["partitions"]), kind, size(topic["bytes"]), agents))
-    print_table(("TOPIC", "PARTITIONS", "MESSAGES", "BYTES", "STILL TO READ"), rows, right=("PARTITIONS", "BYTES"))
+        kept = f"{topic['messages']:,}" + (" by key" if topic["compact"] else "")
+        rows.append((topic["topic"], len(topic["partitions"]), kept, size(topic["bytes"]), agents))
+    head = ("TOPIC", "PARTITIONS", "MESSAGES", "BYTES", "STILL TO READ")
+    print_table(head, rows, right=("PARTITIONS", "MESSAGES", "BYTES"))
 
 
 def _print_partitions(topic: Mapping[str, Any]) -> None:
     groups = topic["agents"]
-    head = ("PARTITION", "FIRST", "NEXT", "BYTES", *(f"{_short(group)} AT" for group in groups), "LAG")
+    head = ("PARTITION", "FIRST", "NEXT", "MESSAGES", "BYTES", *(f"{_short(group)} AT" for group in groups), "LAG")
     rows = []
     for at, each in enumerate(topic["partitions"]):
         stands = ["-" if said["offsets"][at] is None else said["offsets"][at] for said in groups.values()]
         lag = max((said["lags"][at] for said in groups.values()), default=0)
-        rows.append((each["partition"], each["begin"], each["end"], size(each["bytes"]), *stands, lag))
+        rows.append(
+            (each["partition"], each["begin"], each["end"], each["messages"], size(each["bytes"]), *stands, lag)
+        )
     print_table(head, rows, right=head)
     click.echo()
 

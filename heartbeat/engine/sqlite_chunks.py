@@ -128,6 +128,13 @@ def without(chunk: Chunk, erased: Set[int]) -> Chunk:
     return chunk._replace(body=body.ljust(len(chunk.body), b"\0"))
 
 
+def erased(chunk: Chunk) -> int:
+    """How many of a chunk's messages have been erased; its lengths alone have to be there, not its contents."""
+    width = 3 if chunk.headed else 2
+    lengths: Sequence[int] = struct.unpack_from(f"<{width * chunk.length}i", chunk.body)
+    return lengths[::width].count(ERASED)
+
+
 def pack_headers(headers: Headers) -> bytes | None:
     """Headers as bytes; None for none."""
     if not headers:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import Field, SecretStr
@@ -19,7 +21,7 @@ from heartbeat.settings import Settings
 from heartbeat.topics import INGEST
 from tests.cli.commands import POST, ROOT, finish, run, start
 from tests.cli.inside import inside
-from tests.cli.letters import open_log, post
+from tests.cli.letters import fail, open_log, post
 from tests.proof.processes import kill, listens, worker
 
 
@@ -42,8 +44,40 @@ def test_topics_are_listed_with_what_is_still_to_read(data: Path) -> None:
     ingest = topics["ingest"]
     assert ingest["agents"]["heartbeat-language"]["lag"] == 0
     assert ingest["messages"] == sum(each["end"] - each["begin"] for each in ingest["partitions"]) > 20
+    assert ingest["messages"] == sum(each["messages"] for each in ingest["partitions"])
     assert ingest["bytes"] == sum(each["bytes"] for each in ingest["partitions"])
     assert topics["deadletters"]["messages"] == 1 and topics["cursors"]["compact"]
+
+
+def test_messages_that_are_erased_are_not_counted(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    fail(data, [post(number) for number in range(30)])
+
+    def letters() -> int:
+        (found,) = [each for each in listed(data) if each["topic"] == "deadletters"]
+        return int(found["messages"])
+
+    assert letters() == 30
+    shown = inside("deadletters", "list", "--json", "--limit", "2", "--data-dir", str(data)).out.splitlines()
+    ids = [json.loads(line)["letter"] for line in shown]
+    assert inside("deadletters", "purge", "--yes", *ids, "--data-dir", str(data)).code == 0
+    assert letters() == 28
+    assert inside("deadletters", "purge", "--yes", "--all", "--data-dir", str(data)).code == 0
+    assert letters() == 0
+    done = inside("topics", "show", "deadletters", "--data-dir", str(data))
+    assert "MESSAGES" in done.out.splitlines()[0]
+
+
+def test_of_topics_that_keep_the_newest_of_each_key_that_is_counted(data: Path) -> None:
+    (cursors,) = [each for each in listed(data) if each["topic"] == "cursors"]
+    shown = inside("topics", "show", "cursors", "--from-offset", "0", "--json", "--data-dir", str(data)).out
+    assert cursors["messages"] == len(shown.splitlines()) == 1
+    assert re.search(r"cursors +4 +1 by key", inside("topics", "--data-dir", str(data)).out)
+
+
+def listed(data: Path) -> list[dict[str, Any]]:
+    topics: list[dict[str, Any]] = json.loads(inside("topics", "--json", "--data-dir", str(data)).out)
+    return topics
 
 
 def test_messages_are_decoded_without_texts_and_authors(data: Path) -> None:

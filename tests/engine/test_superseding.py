@@ -94,6 +94,7 @@ class Story:
         settled = max((record.offset for record in had if record.timestamp_ms <= old_ms), default=-1)
         assert all(record.key is not None and record.offset < min(newest[record.key], settled) for record in gone)
         assert kept[:1] == had[:1]
+        assert self.log.count(HERE) == len(kept)
         last = {record.key: record.offset for record in had if record.offset <= settled}
         superseded = [r for r in kept[1:] if r.key is not None and r.offset < last.get(r.key, -1)]
         if module.SHARE == 0:

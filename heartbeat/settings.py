@@ -179,6 +179,21 @@ class Settings(BaseSettings):
         """How many posts a transformer scores side by side: one processor is left to the event loop."""
         return self.model_lanes or max((os.cpu_count() or 2) - 1, 1)
 
+    @property
+    def influx_unused(self) -> str | None:
+        """What is said of InfluxDB for nothing, since its address is not; None if that is no trouble."""
+        names = [
+            f"{PREFIX}{name}".upper() if f"{PREFIX}{name}".upper() in os.environ else name
+            for name in ("influx_org", "influx_bucket", "influx_token")
+            if name in self.model_fields_set
+        ]
+        if self.influx_url or not names:
+            return None
+        return (
+            f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} set, but {PREFIX}INFLUX_URL is not: nothing "
+            "is written to InfluxDB; set the address, or take the rest away"
+        )
+
     @classmethod
     def settings_customise_sources(
         cls,

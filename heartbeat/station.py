@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,8 @@ from heartbeat.sinks.insight_fields import InsightFields, Window
 from heartbeat.sinks.places import Place
 from heartbeat.tasks import Task
 from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic, partition_of
+
+logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """Beside a busy event loop, the threads of models and files wait this long for the interpreter instead of 5 ms."""
@@ -127,6 +130,8 @@ class Station:
             HeartbeatError: says what is in the way and what to do.
         """
         settings = self.settings
+        if said := settings.influx_unused:
+            logger.warning("%s", said)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.set_threshold(*COLLECT_AFTER)
         self._ownership = own(settings.data_dir)

@@ -44,14 +44,16 @@ def config() -> None:
 def check(*, as_json: bool) -> None:
     """Say everything that is wrong with settings, tasks and chosen models: file, line, key and problem.
 
-    Nothing is started or changed. Exits with 1 if anything is wrong.
+    Nothing is started or changed. Exits with 1 if anything is wrong; warnings alone are 0.
     """
     found = _settings.examine()
+    warnings: list[ConfigError] = []
     tasks: tuple[Task, ...] = ()
     problems: list[ConfigError] = []
     if isinstance(found, Settings):
         tasks, problems = loading.examine(found.config_dir)
         problems += [*_models(found), *_influx(found)]
+        warnings = [_at(found, key, said) for key, said in setup.idle(found)]
     else:
         folder = os.environ.get(f"{PREFIX}CONFIG_DIR")
         problems = [
@@ -60,10 +62,14 @@ def check(*, as_json: bool) -> None:
         ]
     with writing_out():
         if as_json:
-            print_json([_object(problem) for problem in problems])
+            print_json(
+                [*(_object(each, "wrong") for each in problems), *(_object(each, "warning") for each in warnings)]
+            )
         else:
             for problem in problems:
                 click.echo(printable(str(problem)))
+            for warning in warnings:
+                click.echo(f"warning: {printable(str(warning))}")
     if problems:
         click.echo(counted(len(problems), "problem", "problems"), err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
@@ -135,8 +141,9 @@ def _at(settings: Settings, key: str, problem: str) -> ConfigError:
     return configfile.read(path).error(key, problem)
 
 
-def _object(problem: ConfigError) -> Mapping[str, Any]:
+def _object(problem: ConfigError, level: str) -> Mapping[str, Any]:
     return {
+        "level": level,
         "file": None if problem.file is None else str(problem.file),
         "line": problem.line,
         "key": problem.key,

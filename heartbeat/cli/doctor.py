@@ -86,6 +86,7 @@ def _examine(settings: Settings | None, problems: Sequence[ConfigError], data_di
         yield from setup.models(settings, list(used))
         mend = "a worker does not start so; see docs/influxdb.md"
         yield from (Finding("influx", Level.WRONG, said, mend) for said in setup.half_of_influx(settings))
+        yield from (Finding("influx", Level.WARNING, said, "see docs/influxdb.md") for _, said in setup.idle(settings))
     yield from machine.disk(data_dir)
     yield from files.rights(data_dir)
     yield from files.running(data_dir)

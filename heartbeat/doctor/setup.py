@@ -36,6 +36,13 @@ def half_of_influx(settings: Settings) -> Iterator[str]:
             yield str(error)
 
 
+def idle(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Settings that are there for nothing: a key, and why."""
+    if said := settings.influx_unused:
+        first = min(settings.model_fields_set & {"influx_org", "influx_bucket", "influx_token"})
+        yield first, said
+
+
 def models(settings: Settings, used: Sequence[str]) -> Iterator[Finding]:
     """Whether models are what they were: those that are used have to be, others should."""
     entries = Catalogue(settings.models_dir).list()

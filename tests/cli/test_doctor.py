@@ -143,6 +143,8 @@ def test_rights_ports_clocks_config_and_models(data: Path, tmp_path: Path) -> No
     assert done.code == 1 and "heartbeat.yaml:1: web_prot" in done.out
     level, says, _ = found(data, HEARTBEAT_INFLUX_URL="http://127.0.0.1:9")["influx"][0]
     assert level == "wrong" and "HEARTBEAT_INFLUX_TOKEN are not" in says
+    level, says, _ = found(data, HEARTBEAT_INFLUX_TOKEN="t")["influx"][0]
+    assert level == "warning" and "HEARTBEAT_INFLUX_URL is not: nothing is written" in says
 
     models = tmp_path / "models"
     shutil.copytree(ROOT / "onnx_models" / "language", models / "language")

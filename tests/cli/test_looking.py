@@ -155,9 +155,14 @@ def test_feeds_are_told_by_the_worker_or_else_by_the_log(data: Path, tmp_path: P
     (feed,) = json.loads(inside("feeds", "--json", "--data-dir", str(data)).out)
     assert feed["name"].startswith("replay:") and (feed["posts"], feed["rejected"]) == (20, 1)
     assert feed["tasks"] == ["seen"] and feed["watermark"] == "end of time" and not feed["running"]
-    process = worker(tmp_path / "data")
+    process = worker(tmp_path / "data", HEARTBEAT_INFLUX_TOKEN="SECRET")
     try:
         assert listens(tmp_path / "data", process)
+        said = (tmp_path / "worker.log").read_text()
+        (line,) = [line for line in said.splitlines() if "INFLUX" in line]
+        assert (
+            "[WARNING] HEARTBEAT_INFLUX_TOKEN is set, but HEARTBEAT_INFLUX_URL is not" in line and "SECRET" not in said
+        )
         done = inside("feeds", "--json", "--data-dir", str(tmp_path / "data"))
         feed = next(each for each in json.loads(done.out) if each["name"] == "demo")
         assert feed["running"] and feed["state"] in ("starting", "behind", "caught up")
@@ -213,6 +218,27 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path)
     done = inside("config", "check", HEARTBEAT_CONFIG_DIR=folder)
     assert done.code == 1 and "heartbeat.yaml:2: influx_url: " in done.out and "HEARTBEAT_INFLUX_ORG and" in done.out
     assert inside("config", "check", HEARTBEAT_CONFIG_DIR=str(ROOT / "config")).code == 0
+
+
+def test_an_influxdb_without_an_address_is_told_of(tmp_path: Path) -> None:
+    """By the check, which may pass; a worker runs without InfluxDB then."""
+    folder = configured(tmp_path, "influx_org: heart\n")
+    said = "influx_org and HEARTBEAT_INFLUX_TOKEN are set, but HEARTBEAT_INFLUX_URL is not"
+    done = inside("config", "check", HEARTBEAT_CONFIG_DIR=folder, HEARTBEAT_INFLUX_TOKEN="SECRET")
+    assert done.code == 0 and "warning: " in done.out and f"heartbeat.yaml:1: influx_org: {said}" in done.out
+    assert "SECRET" not in done.out + done.err
+    done = inside("config", "check", "--json", HEARTBEAT_CONFIG_DIR=folder, HEARTBEAT_INFLUX_TOKEN="SECRET")
+    (warning,) = json.loads(done.out)
+    assert (warning["level"], warning["line"], warning["key"]) == ("warning", 1, "influx_org")
+    ours = str(ROOT / "config")
+    done = inside(
+        "config", "check", HEARTBEAT_CONFIG_DIR=ours, HEARTBEAT_INFLUX_TOKEN="SECRET", HEARTBEAT_INFLUX_ORG=""
+    )
+    assert "environment: HEARTBEAT_INFLUX_TOKEN: HEARTBEAT_INFLUX_TOKEN is set, but" in done.out
+    whole = {"HEARTBEAT_INFLUX_URL": "http://127.0.0.1:9", "HEARTBEAT_INFLUX_TOKEN": "t"}
+    for where, given in ((ours, {}), (folder, whole)):
+        done = inside("config", "check", HEARTBEAT_CONFIG_DIR=where, **given)
+        assert done.code == 0 and "warning" not in done.out, done.out
 
 
 def test_each_value_says_where_it_comes_from(tmp_path: Path) -> None:

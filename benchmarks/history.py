@@ -30,10 +30,9 @@ from heartbeat.sinks import history_file
 from heartbeat.sinks.history import History
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.history_rollup import DAY_MS, day_of
-from heartbeat.sinks.history_rows import By
+from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary
 from heartbeat.tasks import Task, parse
 from heartbeat.web.api import Api
-from heartbeat.web.sources import PostRow, TaskSpan, WindowRow
 
 STEP_MS = 900_000
 LANGS = ("en", "de", "fr", "es", "pt", "tr", "it", "nl", "pl", "ja")
@@ -96,14 +95,14 @@ class Source:
     def __init__(self, reader: HistoryReader) -> None:
         self._reader = reader
 
-    async def tasks(self) -> Sequence[TaskSpan]:
+    async def tasks(self) -> Sequence[Summary]:
         return await asyncio.to_thread(
-            lambda: [TaskSpan(*span) for task in self._reader.tasks() if (span := self._reader.summary(task))]
+            lambda: [span for task in self._reader.tasks() if (span := self._reader.summary(task))]
         )
 
-    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[WindowRow]:
+    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[FiguresRow]:
         return await asyncio.to_thread(
-            lambda: [WindowRow(*row) for row in self._reader.figures(task, size_s, from_ms=from_ms, to_ms=to_ms, by=by)]
+            lambda: list(self._reader.figures(task, size_s, from_ms=from_ms, to_ms=to_ms, by=by))
         )
 
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
@@ -164,7 +163,7 @@ async def measure(path: Path, tasks: int, days: int, until_ms: int, runs: int) -
 
         def read(size_s: int, from_ms: int, by: By) -> Callable[[], Awaitable[str]]:
             async def work() -> str:
-                rows = [WindowRow(*row) for row in reader.figures(name, size_s, from_ms=from_ms, to_ms=until_ms, by=by)]
+                rows = list(reader.figures(name, size_s, from_ms=from_ms, to_ms=until_ms, by=by))
                 return f"{len(rows)} rows"
 
             return work

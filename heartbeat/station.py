@@ -44,7 +44,7 @@ from heartbeat.sinks.influx_forgetting import InfluxForgetting
 from heartbeat.sinks.influx_lines import insight_line
 from heartbeat.sinks.insight_fields import InsightFields, Window
 from heartbeat.sinks.places import Place
-from heartbeat.tasks import Task
+from heartbeat.tasks import Task, feeds_by_task
 from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic, partition_of
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Station:
                 InfluxForgetting(
                     self.influx,
                     self.history.path,
-                    feeds=self._feeds(),
+                    feeds=feeds_by_task(self.tasks),
                     waits=self._influx_waits,
                     amend=lambda task, change: agent.amend(partition_of(task, settings.partitions), change),
                 )
@@ -175,10 +175,7 @@ class Station:
         """Opened when first asked for: the history's file is there by then."""
         if self._reader is None:
             self._reader = HistoryReader(self.history.path)
-        return InsightFields(self._reader, self._feeds())
-
-    def _feeds(self) -> dict[str, Sequence[str]]:
-        return {task.name: task.feeds for task in self.tasks}
+        return InsightFields(self._reader, feeds_by_task(self.tasks))
 
     def _influx_waits(self) -> Callable[[], int]:
         """Gives how many of the messages that are in `pulse` now InfluxDB durably lacks."""

@@ -21,11 +21,12 @@ from heartbeat.metrics import Metrics, Readings
 from heartbeat.records import BEFORE_TIME_MS, Pulse
 from heartbeat.services import FeedsService
 from heartbeat.sinks.history_reader import HistoryReader
+from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary
 from heartbeat.station import Station
 from heartbeat.tasks import LANGUAGES, Task
 from heartbeat.topics import GROUPS
 from heartbeat.web.hub import Hub
-from heartbeat.web.sources import By, FeedInfo, LiveRecord, PostRow, TaskSpan, WindowRow
+from heartbeat.web.sources import FeedInfo, LiveRecord
 from heartbeat.web.tail import LogTail
 from heartbeat.windows.ids import WindowId
 
@@ -138,16 +139,15 @@ class HistoryView:
             if self._opened is not None:
                 self._opened.close()
 
-    async def tasks(self) -> Sequence[TaskSpan]:
+    async def tasks(self) -> Sequence[Summary]:
         """Every task that has ever had a window."""
         return await self._read(self._tasks, ())
 
-    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[WindowRow]:
+    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[FiguresRow]:
         """Rows of the windows that begin in [from_ms, to_ms)."""
 
-        def read() -> list[WindowRow]:
-            rows = self._reader.figures(task, size_s, from_ms=from_ms, to_ms=to_ms, by=by)
-            return [WindowRow(*row) for row in rows]
+        def read() -> list[FiguresRow]:
+            return list(self._reader.figures(task, size_s, from_ms=from_ms, to_ms=to_ms, by=by))
 
         return await self._read(read, [])
 
@@ -155,8 +155,7 @@ class HistoryView:
         """The newest posts by event time, newest first."""
 
         def read() -> list[PostRow]:
-            rows = self._reader.posts(task, limit=limit, newest_first=True, content=True)
-            return [PostRow(*row[:13], content=row.content) for row in rows]
+            return list(self._reader.posts(task, limit=limit, newest_first=True, content=True))
 
         return await self._read(read, [])
 
@@ -193,9 +192,9 @@ class HistoryView:
     async def _read(self, read: Callable[[], T], nothing: T) -> T:
         return await asyncio.to_thread(read) if self._ready() else nothing
 
-    def _tasks(self) -> list[TaskSpan]:
+    def _tasks(self) -> list[Summary]:
         summaries = (self._reader.summary(task) for task in self._reader.tasks())
-        return [TaskSpan(*summary) for summary in summaries if summary is not None]
+        return [summary for summary in summaries if summary is not None]
 
 
 def _shown(info: RunnerInfo) -> FeedInfo:

@@ -169,7 +169,7 @@ def insights(
     with _history(settings, task) as reader:
         size_s = _judged_size(settings, reader.sizes(task), size_s)
         names = reader.tasks() if task is None else [task]
-        tasks = _configured(settings)
+        tasks = configured(settings)
         rows = (
             row for name in names for row in insight_rows(reader, name, size_s, tasks, from_ms=from_ms, to_ms=to_ms)
         )
@@ -200,15 +200,16 @@ def _history(settings: Settings, task: str | None) -> Iterator[HistoryReader]:
     require_data_dir(settings)
     with HistoryReader(path) as reader:
         if task is not None and task not in (known := reader.tasks()):
-            if task not in {each.name for each in _configured(settings)}:
+            if task not in {each.name for each in configured(settings)}:
                 have = f"there are {', '.join(known)}" if known else "there are none yet"
                 raise Failure(f"there is no task {task!r} in {path}; {have}")
             click.echo(f"nothing has been counted for {task} yet", err=True)
         yield reader
 
 
-def _configured(settings: Settings) -> Sequence[_tasks.Task]:
+def configured(settings: Settings) -> Sequence[_tasks.Task]:
+    """The configured tasks; none if they are wrong. That is the worker's affair: what is in the history can be had."""
     try:
         return _tasks.load(settings.config_dir)
-    except ConfigError:  # the worker's affair: what is in the history can be had all the same
+    except ConfigError:
         return ()

@@ -13,10 +13,10 @@ from typing import Any, Final
 import click
 
 from heartbeat.cli.common import EXIT_FAILED, Failure, Misuse, counted, printable, require_data_dir, with_settings
+from heartbeat.cli.export import configured
 from heartbeat.cli.influx_common import place_of
 from heartbeat.cli.times import Instant
 from heartbeat.clock import SystemClock
-from heartbeat.errors import ConfigError
 from heartbeat.health import HealthBoard
 from heartbeat.records import Pulse
 from heartbeat.settings import Settings
@@ -28,7 +28,7 @@ from heartbeat.sinks.influx_client import InfluxPlace
 from heartbeat.sinks.influx_lines import insight_line, names_of, size_name, window_lines
 from heartbeat.sinks.insight_fields import InsightFields
 from heartbeat.sinks.table_writers import rfc3339
-from heartbeat.tasks import load
+from heartbeat.tasks import feeds_by_task
 
 WINDOWS_AT_ONCE: Final = 500
 FIRST_WAIT_S: Final = 0.5
@@ -66,7 +66,8 @@ def replay(settings: Settings, *, from_ms: int, to_ms: int, task: str | None, bu
         tasks = reader.tasks()
         if task is not None and task not in tasks:
             raise Failure(f"the history knows no task {task!r}; it knows {', '.join(map(repr, tasks)) or 'none'}")
-        job = _Job(reader, place, from_ms, to_ms, tasks if task is None else [task], feeds_of(settings))
+        feeds = feeds_by_task(configured(settings))
+        job = _Job(reader, place, from_ms, to_ms, tasks if task is None else [task], feeds)
         health = logging.getLogger("heartbeat.health")
         level = health.level
         health.setLevel(logging.CRITICAL)  # what it says is told below
@@ -81,14 +82,6 @@ def replay(settings: Settings, *, from_ms: int, to_ms: int, task: str | None, bu
         click.echo(f"  {printable(reason)}", err=True)
     if job.refused:
         click.get_current_context().exit(EXIT_FAILED)
-
-
-def feeds_of(settings: Settings) -> dict[str, Sequence[str]]:
-    """The feeds of each configured task; none where the configuration cannot be read, which is the worker's affair."""
-    try:
-        return {task.name: task.feeds for task in load(settings.config_dir)}
-    except ConfigError:
-        return {}
 
 
 @dataclass

@@ -13,7 +13,7 @@ from heartbeat.insights.shift import Shift
 from heartbeat.insights.spike import Spike
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.table_writers import Column, Kind
-from heartbeat.tasks import Task
+from heartbeat.tasks import Task, feeds_by_task
 
 WINDOWS_AT_ONCE: Final = 500
 _NEGATIVE, _POSITIVE = LABELS.index("negative"), LABELS.index("positive")
@@ -78,7 +78,7 @@ def insight_rows(
     size_ms = 1000 * size_s
     first_ms = ends[0] if from_ms is None else max(ends[0], -(-from_ms // size_ms) * size_ms)
     last_ms = ends[1] + size_ms if to_ms is None else min(ends[1] + size_ms, to_ms)
-    company = company_of(task, {each.name: each.feeds for each in tasks})
+    company = company_of(task, feeds_by_task(tasks))
     for begin_ms in range(first_ms, last_ms, WINDOWS_AT_ONCE * size_ms):
         until_ms = min(begin_ms + WINDOWS_AT_ONCE * size_ms, last_ms)
         past = around.past(task, company, spans_of(size_s, begin_ms, until_ms))

@@ -7,6 +7,6 @@ tasks at once, `task` is a task as data, `loading` reads `config/tasks.yaml`. Im
 from heartbeat.tasks.loading import FEEDS, LANGUAGES, load
 from heartbeat.tasks.matching import Matcher
 from heartbeat.tasks.query import EVERYTHING, Query, parse
-from heartbeat.tasks.task import Task
+from heartbeat.tasks.task import Task, feeds_by_task
 
-__all__ = ["EVERYTHING", "FEEDS", "LANGUAGES", "Matcher", "Query", "Task", "load", "parse"]
+__all__ = ["EVERYTHING", "FEEDS", "LANGUAGES", "Matcher", "Query", "Task", "feeds_by_task", "load", "parse"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,3 +30,8 @@ class Task:
     query: Query
     feeds: tuple[str, ...]
     languages: frozenset[str] | None = None
+
+
+def feeds_by_task(tasks: Iterable[Task]) -> dict[str, tuple[str, ...]]:
+    """The names of the feeds that serve each of these tasks, by its name: what its company is known by."""
+    return {task.name: task.feeds for task in tasks}

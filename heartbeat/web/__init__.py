@@ -11,14 +11,7 @@ asks of the rest, and `LogTail` the live stream over a log. Nothing else may be 
 """
 
 from heartbeat.web.install import install
-from heartbeat.web.sources import (
-    FeedInfo,
-    HistorySource,
-    PostRow,
-    TaskSpan,
-    WebSources,
-    WindowRow,
-)
+from heartbeat.web.sources import FeedInfo, HistorySource, WebSources
 from heartbeat.web.tail import LogTail
 
-__all__ = ["FeedInfo", "HistorySource", "LogTail", "PostRow", "TaskSpan", "WebSources", "WindowRow", "install"]
+__all__ = ["FeedInfo", "HistorySource", "LogTail", "WebSources", "install"]

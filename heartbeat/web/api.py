@@ -11,11 +11,12 @@ from heartbeat.corrections.rows import Correction
 from heartbeat.errors import CorrectionsUnusable
 from heartbeat.records import Pulse
 from heartbeat.sinks.history_rollup import DAY_S, HOUR_S, day_of
+from heartbeat.sinks.history_rows import By, FiguresRow, Summary
 from heartbeat.tasks import Task
 from heartbeat.web import shapes
 from heartbeat.web.params import Params
 from heartbeat.web.problems import answer, problem
-from heartbeat.web.sources import By, TaskSpan, WebSources, WindowRow
+from heartbeat.web.sources import WebSources
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +62,13 @@ class Api:
             span = (await self._known())[1].get(name)
         if to_ms is None:
             ends = [window.start_ms + 1000 * size_s for window in self._sources.open_windows(name, size_s)]
-            to_ms = max([*ends, *([span.last_ms] if span else [])], default=self._sources.clock.now_ms())
+            to_ms = max([*ends, *([span.to_ms] if span else [])], default=self._sources.clock.now_ms())
             if from_ms is not None:
                 to_ms = max(to_ms, from_ms)
         if from_ms is None:
             from_ms = to_ms - 1000 * size_s * WINDOWS_DEFAULT
             if size == AUTO and span:
-                from_ms = min(span.first_ms, to_ms)
+                from_ms = min(span.from_ms, to_ms)
         if from_ms > to_ms:
             raise problem(web.HTTPBadRequest, "from is after to", "`from` is the earlier one; `to` itself is left out")
         if size == AUTO:
@@ -94,14 +95,14 @@ class Api:
             }
         )
 
-    async def _rows(self, name: str, size_s: int, from_ms: int, to_ms: int, by: By) -> list[WindowRow]:
+    async def _rows(self, name: str, size_s: int, from_ms: int, to_ms: int, by: By) -> list[FiguresRow]:
         """History's rows; a window in the live table replaces what history has of it, unless that is newer.
 
         The live table is read before and after history, so that a window that is sealed meanwhile is not missed. Days
         of which history keeps larger windows alone are told by these alone.
         """
         live = self._live(name, size_s, from_ms, to_ms)
-        kept: dict[int, list[WindowRow]] = {}
+        kept: dict[int, list[FiguresRow]] = {}
         for row in await self._sources.history.windows(name, size_s, from_ms, to_ms, by):
             kept.setdefault(row.start_ms, []).append(row)
         live |= self._live(name, size_s, from_ms, to_ms)
@@ -164,7 +165,7 @@ class Api:
     def _now(self) -> str:
         return shapes.rfc3339(self._sources.clock.now_ms())
 
-    async def _known(self) -> tuple[dict[str, Task], dict[str, TaskSpan]]:
+    async def _known(self) -> tuple[dict[str, Task], dict[str, Summary]]:
         spans = {span.task: span for span in await self._sources.history.tasks()}
         self._met |= spans.keys()
         return {info.name: info for info in self._sources.tasks()}, spans

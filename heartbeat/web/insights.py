@@ -12,6 +12,7 @@ from heartbeat.insights.company import company_of
 from heartbeat.insights.insight import Insight, Judge, Past, spans_of
 from heartbeat.insights.voice import Said, by_window, voices
 from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Pulse
+from heartbeat.tasks import feeds_by_task
 from heartbeat.web import insight_shapes as shapes
 from heartbeat.web.api import WINDOWS_DEFAULT, WINDOWS_MOST, Api
 from heartbeat.web.params import Params
@@ -118,7 +119,7 @@ class InsightsApi(Api):
 
     async def _insight(self, name: str, size_s: int, start_ms: int, closed_ms: int | None) -> Insight | None:
         """The figures of a window; None where nothing is stored of it and nobody may have listened."""
-        company = company_of(name, {task.name: task.feeds for task in self._sources.tasks()})
+        company = company_of(name, feeds_by_task(self._sources.tasks()))
         past = await self._sources.history.past(name, size_s, company, spans_of(size_s, start_ms))
         past = self._overlaid(name, past)
         if company.voices is not None:

@@ -10,9 +10,10 @@ from typing import Any, Final
 from heartbeat.corrections import lines
 from heartbeat.corrections.rows import Correction
 from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Figures, Late, Pulse, Scored
+from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary
 from heartbeat.tasks import Task
 from heartbeat.web.params import EARLIEST_MS, LATEST_MS
-from heartbeat.web.sources import By, FeedInfo, PostRow, TaskSpan, WebSources, WindowRow
+from heartbeat.web.sources import FeedInfo, WebSources
 
 CONTENT_SHOWN: Final = 600
 """How many characters of a post travel in an event; `/api/posts` gives all of them."""
@@ -43,7 +44,7 @@ def figures(row: Figures) -> dict[str, Any]:
     }
 
 
-def window_row(task: str, by: By, row: WindowRow) -> dict[str, Any]:
+def window_row(task: str, by: By, row: FiguresRow) -> dict[str, Any]:
     """A row of `/api/windows`: the columns of `heartbeat export windows`."""
     return {
         "task": task,
@@ -57,13 +58,13 @@ def window_row(task: str, by: By, row: WindowRow) -> dict[str, Any]:
     }
 
 
-def rows_of(window: Pulse, by: By) -> Iterator[WindowRow]:
+def rows_of(window: Pulse, by: By) -> Iterator[FiguresRow]:
     """A live window cut into rows as history has them."""
     parts: Mapping[str, Figures] = {"all": window.overall}
     if by != "all":
         parts = window.by_lang if by == "lang" else window.by_source
     for key, row in parts.items():
-        yield WindowRow(window.start_ms, key, row, window.revision, window.final, window.size_s)
+        yield FiguresRow(window.start_ms, key, row, window.revision, window.final, window.size_s)
 
 
 def window_event(window: Pulse) -> dict[str, Any]:
@@ -84,11 +85,12 @@ def window_event(window: Pulse) -> dict[str, Any]:
 
 def post_row(row: PostRow, correction: Correction | None) -> dict[str, Any]:
     """A row of `/api/posts`: the columns of `heartbeat export posts`, the text, and what people say of it."""
-    fields = row._asdict()
-    moment = rfc3339(fields.pop("time_ms"))
+    fields = {**row._asdict(), "time": rfc3339(row.time)}
+    for name in ("rev", "feed"):
+        del fields[name]
     known = correction is not None and row.content in (None, correction.post.content)
     said = verdict(correction) if correction is not None and known else None
-    return {"id": row.id, "source": row.source, "task": row.task, "time": moment, **fields, "correction": said}
+    return {**fields, "correction": said}
 
 
 def verdict(correction: Correction) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def post_event(record: Scored | Late) -> dict[str, Any]:
     return event
 
 
-def task(info: Task | None, span: TaskSpan | None, sizes: Sequence[int]) -> dict[str, Any]:
+def task(info: Task | None, span: Summary | None, sizes: Sequence[int]) -> dict[str, Any]:
     """An object of `/api/tasks`. A task that is not configured is known from history alone: it was replayed."""
     assert info or span
     name = info.name if info else span.task if span else ""
@@ -152,8 +154,8 @@ def task(info: Task | None, span: TaskSpan | None, sizes: Sequence[int]) -> dict
         "feeds": list(info.feeds) if info else [],
         "languages": sorted(info.languages) if info and info.languages else None,
         "configured": info is not None,
-        "first": rfc3339(span.first_ms) if span else None,
-        "last": rfc3339(span.last_ms) if span else None,
+        "first": rfc3339(span.from_ms) if span else None,
+        "last": rfc3339(span.to_ms) if span else None,
         "total": span.total if span else 0,
         "unscored": span.unscored if span else 0,
         "late": span.late if span else 0,

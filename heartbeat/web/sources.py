@@ -1,10 +1,10 @@
-"""What the web side is made from. The worker hands in one bundle; nothing here knows where the figures are kept."""
+"""What the web side is made from. The worker hands in one bundle; nothing here knows where figures are kept."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from heartbeat.clock import Clock
 from heartbeat.corrections.desk import Desk
@@ -12,60 +12,12 @@ from heartbeat.health import HealthBoard
 from heartbeat.insights.company import Company
 from heartbeat.insights.insight import Past, Span
 from heartbeat.insights.voice import Said
-from heartbeat.records import Figures, Late, Pulse, Scored
+from heartbeat.records import Late, Pulse, Scored
 from heartbeat.settings import Settings
+from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary
 from heartbeat.tasks import Task
 
-By: TypeAlias = Literal["all", "lang", "source"]
 LiveRecord: TypeAlias = Pulse | Scored | Late
-
-
-class WindowRow(NamedTuple):
-    """The figures of one window under one key: `all`, a language or a source. The window begins at `start_ms`.
-
-    `size_s` is larger than what was asked for where windows of that size are not kept any more.
-    """
-
-    start_ms: int
-    key: str
-    figures: Figures
-    revision: int
-    final: bool
-    size_s: int
-
-
-class PostRow(NamedTuple):
-    """One post as one task has it. `content` is None once its time is over; `late`: it is in no window."""
-
-    id: str
-    source: str
-    task: str
-    time_ms: int
-    lang: str
-    lang_confidence: float
-    label: str | None
-    pos: float | None
-    neu: float | None
-    neg: float | None
-    model: str | None
-    unscored_reason: str | None
-    late: bool
-    content: str | None
-
-
-class TaskSpan(NamedTuple):
-    """What history has of a task: event times of its first window's start and last window's end, and counts.
-
-    `sizes` are those in seconds in which windows are kept from the first one on.
-    """
-
-    task: str
-    first_ms: int
-    last_ms: int
-    total: int
-    unscored: int
-    late: int
-    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +52,11 @@ class FeedInfo:
 class HistorySource(Protocol):
     """What is kept for charts. Reads never block the event loop."""
 
-    async def tasks(self) -> Sequence[TaskSpan]:
+    async def tasks(self) -> Sequence[Summary]:
         """Every task that has ever had a window, in no particular order."""
         ...
 
-    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[WindowRow]:
+    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[FiguresRow]:
         """Rows of the windows that begin in [from_ms, to_ms). Windows without posts have none.
 
         Every source knows the configured sizes, hours and days.

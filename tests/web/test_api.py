@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from heartbeat.health import State
 from heartbeat.settings import Settings
+from heartbeat.sinks.history_rows import By, FiguresRow
 from heartbeat.testing.clock import FakeClock
 from heartbeat.web.params import EARLIEST_MS, LATEST_MS
 from heartbeat.web.shapes import rfc3339
-from heartbeat.web.sources import By, WindowRow
 from tests.web.serving import Serving
 from tests.web.world import World, some_tasks
 
@@ -256,7 +256,7 @@ async def test_a_chart_has_as_many_points_as_it_can_show() -> None:
     real = world.history.windows
     kept_s = 10
 
-    async def windows(task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> list[WindowRow]:
+    async def windows(task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> list[FiguresRow]:
         asked.append(size_s)
         rows = await real(task, max(size_s, kept_s), from_ms, to_ms, by)
         return list(rows)
@@ -291,7 +291,7 @@ async def test_live_windows_are_not_laid_over_days_that_larger_ones_tell_of() ->
     world.publish()
     kept = await world.history.windows("aurora", 60, NOW_MS - 60_000, NOW_MS + 60_000, "all")
 
-    async def windows(*_: object) -> list[WindowRow]:
+    async def windows(*_: object) -> list[FiguresRow]:
         return list(kept)
 
     world.history.windows = windows  # type: ignore[method-assign, assignment]

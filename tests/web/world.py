@@ -30,10 +30,11 @@ from heartbeat.insights.insight import Past, Span
 from heartbeat.insights.voice import Said
 from heartbeat.records import BEFORE_TIME_MS, Figures, Late, Pulse, Record, Scored
 from heartbeat.settings import Settings
+from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary
 from heartbeat.tasks import Task, parse
 from heartbeat.testing.memory_log import MemoryLog
-from heartbeat.web import FeedInfo, LogTail, PostRow, TaskSpan, WindowRow
-from heartbeat.web.sources import By, LiveRecord
+from heartbeat.web import FeedInfo, LogTail
+from heartbeat.web.sources import LiveRecord
 
 SIZES = (10, 60, 900)
 LATENESS_MS = 900_000
@@ -182,7 +183,7 @@ class World:
         self.append(topics.SENTIMENT, scored)
         row = PostRow(
             *scored[:2], task, time_ms, *scored[7:9], scored.label, pos, neu, neg, scored.model,
-            scored.unscored_reason, False, scored.content,
+            scored.unscored_reason, False, scored.rev, scored.feed, scored.content,
         )  # fmt: skip
         self.kept[task, scored.source, scored.id] = Kept(row)
         self._count(scored, +1)
@@ -311,35 +312,35 @@ class WorldHistory:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def tasks(self) -> Sequence[TaskSpan]:
-        spans: dict[str, TaskSpan] = {}
+    async def tasks(self) -> Sequence[Summary]:
+        spans: dict[str, Summary] = {}
         for task, size_s, start_ms in self._world.stored:
             window = self._world.stored[task, size_s, start_ms]
             if size_s != min(SIZES):
                 continue
-            before = spans.get(task, TaskSpan(task, start_ms, start_ms, 0, 0, self._world.late[task], SIZES))
+            before = spans.get(task, Summary(task, start_ms, start_ms, 0, 0, self._world.late[task], SIZES))
             spans[task] = before._replace(
-                first_ms=min(before.first_ms, start_ms),
-                last_ms=max(before.last_ms, start_ms + 1000 * size_s),
+                from_ms=min(before.from_ms, start_ms),
+                to_ms=max(before.to_ms, start_ms + 1000 * size_s),
                 total=before.total + window.overall.scored + window.overall.unscored,
                 unscored=before.unscored + window.overall.unscored,
             )
         return list(spans.values())
 
-    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[WindowRow]:
-        rows: list[WindowRow] = []
+    async def windows(self, task: str, size_s: int, from_ms: int, to_ms: int, by: By) -> Sequence[FiguresRow]:
+        rows: list[FiguresRow] = []
         for (name, size, start_ms), window in sorted(self._world.stored.items()):
             if (name, size) != (task, size_s) or not from_ms <= start_ms < to_ms:
                 continue
             parts = {"all": {"all": window.overall}, "lang": window.by_lang, "source": window.by_source}[by]
             rows += [
-                WindowRow(start_ms, key, part, window.revision, window.final, size_s) for key, part in parts.items()
+                FiguresRow(start_ms, key, part, window.revision, window.final, size_s) for key, part in parts.items()
             ]
         return rows
 
     def seen(self, task: str, time_ms: int, source: str, post_id: str) -> SeenPost:
         kept = self._world.kept.get((task, source, post_id))
-        if kept is None or kept.retracted or kept.row.time_ms != time_ms:
+        if kept is None or kept.retracted or kept.row.time != time_ms:
             raise PostNotThere
         row = kept.row
         if row.content is None:
@@ -351,7 +352,7 @@ class WorldHistory:
 
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
         mine = [kept.row for (name, _, _), kept in self._world.kept.items() if name == task and not kept.retracted]
-        return sorted(mine, key=lambda row: row.time_ms, reverse=True)[:limit]
+        return sorted(mine, key=lambda row: row.time, reverse=True)[:limit]
 
     async def past(self, task: str, size_s: int, company: Company, spans: Sequence[Span]) -> Past:
         def within(names: Sequence[str]) -> list[Pulse]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page
 
+from heartbeat.health import State
 from tests.web.browser import card, counts, eventually, loaded, needs_browser, opened, settled, text
 from tests.web.serving import Serving
 from tests.web.world import World, new_world
@@ -50,6 +51,37 @@ async def test_nothing_sticks_out_with_many_languages(browser: Browser, width: i
         await settled(page)
         await eventually(lambda: counts(page, card("aurora", ".language"), 11))
         assert await text(page, card("aurora", ".language:last-child .name")) == "4 more"
+        await _fits(page)
+
+
+async def test_a_narrow_page_tells_of_health_without_scrolling_aside(browser: Browser) -> None:
+    world = world_of_many_tongues()
+    world.health.report(
+        "sink/influx", State.FAILED, "401 unauthorized " * 5, "put a valid token into the settings " * 3
+    )
+    async with Serving(world) as served, opened(browser, served.url, viewport={"width": 390, "height": 844}) as page:
+        await settled(page)
+        await page.click("#health summary")
+        await eventually(lambda: counts(page, "#health tr[data-state=failed]", 1))
+        wide = await page.locator("#health .scroll").evaluate("each => each.scrollWidth - each.clientWidth")
+        assert wide <= 0
+        remedy = page.get_by_role("row", name="sink/influx").get_by_role("cell").last
+        box = await remedy.bounding_box()
+        assert box is not None and box["x"] + box["width"] <= 390 and box["height"] > 0
+
+
+async def test_the_label_of_a_post_is_never_cut(browser: Browser) -> None:
+    """Where there is little room, models and sources are."""
+    cut = """() => [...document.querySelectorAll('.post .chip')]
+        .filter(each => each.scrollWidth > each.clientWidth + 1).length"""
+    world = new_world(minutes=0)
+    for at in range(8):
+        world.say("aurora", world.clock.now_ms() - 1000 * at, source="a_source_with_a_long_name")
+    world.publish()
+    async with Serving(world) as served, opened(browser, served.url, viewport={"width": 320, "height": 844}) as page:
+        await settled(page)
+        await eventually(lambda: counts(page, card("aurora", ".post"), 8))
+        assert await page.evaluate(cut) == 0
         await _fits(page)
 
 

@@ -32,6 +32,8 @@ export class Health {
       when.title = utc(Date.parse(since));
       const behind = this.lag[part.replace(/^agent\//, "")];
       row.append(name, how, when, make("td", "", why || (behind ? `${behind} unread` : "")), make("td", "", remedy));
+      row.setAttribute("role", "row"); // said, since on a narrow page they are not laid out as a table
+      for (const cell of row.children) cell.setAttribute("role", cell === name ? "rowheader" : "cell");
       return row;
     });
     this.place.querySelector("tbody").replaceChildren(...rows);

@@ -76,11 +76,30 @@ function write(place, insight) {
   setTitle(when, `${utc(end - 1000 * size)} to ${utc(end)}`);
   setText(total, `${count(insight.total)} ${insight.total === 1 ? "post" : "posts"}`);
   const known = THEN.filter(([name]) => changes[name]);
-  const told = known.map(([name, words]) => `${relative(changes[name])} on ${words(size)}`);
-  setText(changed, told.length ? told.join(", ") : "nothing to compare it with yet");
+  const told = known.map(([name, words]) => [relative(changes[name]), `on ${words(size)}`]);
+  compare(changed, told.length ? told : [["", "nothing to compare it with yet"]]);
   setTitle(changed, known.map(([name, words]) => `${words(size)}: ${count(changes[name].total.then)} posts`).join("; "));
   fill(place.querySelector('[data-badge="spike"]'), spikeOf(insight));
   fill(place.querySelector('[data-badge="shift"]'), shiftOf(insight));
+  setText(place.querySelector(".early"), early(insight));
+}
+
+// Each comparison in a place of its own: side by side in a sentence, or, where that would take many lines, in columns.
+function compare(place, told) {
+  const written = JSON.stringify(told);
+  if (place.dataset.told === written) return;
+  place.dataset.told = written;
+  place.replaceChildren(...told.flatMap(([much, than], at) => {
+    const each = make("span", "than");
+    each.append(make("span", "much", much), much ? " " : "", make("span", "on", than));
+    return at ? [" ", each] : [each];
+  }));
+}
+
+// Why there is no judgement, where it is only too early for one.
+export function early({ window_seconds: size, reference, spike }) {
+  if (spike || !reference || reference.windows >= reference.least) return "";
+  return `What is usual shows after ${reference.least} windows of ${span(1000 * size)}; there are ${reference.windows} so far.`;
 }
 
 export class Insights {

@@ -92,6 +92,11 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
     except OSError as error:
         raise BackupError(f"{file} cannot be written: {error.strerror or error}") from error
     except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+            raise BackupError(
+                f"{file} cannot be written: the disk is full; beside it there has to be room for a copy of {data_dir}, "
+                "or name a file on another disk"
+            ) from error
         raise BackupError(
             f"{data_dir} cannot be copied: {error}; `heartbeat doctor` says whether it is whole, and what to do"
         ) from error

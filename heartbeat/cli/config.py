@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from heartbeat import configfile
 from heartbeat import settings as _settings
 from heartbeat.cli.common import EXIT_FAILED, counted, printable, with_settings, writing_out
+from heartbeat.cli.lazy import HelpfulGroup
 from heartbeat.cli.models_list import uses
 from heartbeat.cli.printing import print_json, print_table
 from heartbeat.configfile import ConfigFile
@@ -34,7 +35,7 @@ class Value(NamedTuple):
     source: str
 
 
-@click.group(short_help="Check the configuration, and show where each value comes from.")
+@click.group(cls=HelpfulGroup, short_help="Check the configuration, and show where each value comes from.")
 def config() -> None:
     """Check config/heartbeat.yaml, config/tasks.yaml and the environment, and show what they come to."""
 

@@ -13,6 +13,7 @@ import click
 import orjson
 
 from heartbeat.cli.common import Failure, counted, printable, require_data_dir, with_settings, writing_out
+from heartbeat.cli.lazy import HelpfulGroup
 from heartbeat.cli.printing import print_table
 from heartbeat.cli.table_output import write_table
 from heartbeat.cli.times import Instant
@@ -33,7 +34,7 @@ _KINDS: Final[dict[str, Kind]] = {
 COLUMNS: Final = tuple(Column(name, _KINDS.get(name, "text")) for name in lines.COLUMNS)
 
 
-@click.group(short_help="Show, export, import and delete what people say of posts.")
+@click.group(cls=HelpfulGroup, short_help="Show, export, import and delete what people say of posts.")
 def corrections() -> None:
     """Show, export, import and delete corrections: what people say of posts' labels and languages on the page.
 

@@ -11,6 +11,7 @@ import click
 import orjson
 
 from heartbeat.cli.common import EXIT_FAILED, Failure, counted, printable, with_settings, writing_out
+from heartbeat.cli.lazy import HelpfulGroup
 from heartbeat.cli.letter_choice import Choice, Id, choosing
 from heartbeat.cli.messages import Messages
 from heartbeat.cli.owner import ask_owner, reading
@@ -24,7 +25,7 @@ from heartbeat.sinks.table_writers import rfc3339
 from heartbeat.topics import DEADLETTERS
 
 
-@click.group(short_help="See, replay and erase what could not be used.")
+@click.group(cls=HelpfulGroup, short_help="See, replay and erase what could not be used.")
 def deadletters() -> None:
     """See, replay and erase what could not be used: lines that are no posts, messages that an agent failed at.
 

@@ -13,6 +13,7 @@ import click
 from heartbeat import tasks as _tasks
 from heartbeat.cli.common import Failure, Misuse, require_data_dir, with_settings
 from heartbeat.cli.insight_rows import INSIGHT_COLUMNS, insight_rows
+from heartbeat.cli.lazy import HelpfulGroup
 from heartbeat.cli.table_output import write_table
 from heartbeat.cli.times import Instant
 from heartbeat.errors import ConfigError
@@ -87,7 +88,7 @@ def table_options(command: F) -> F:
     return command
 
 
-@click.group(short_help="Write windows, posts or insights as CSV, JSONL or Parquet.")
+@click.group(cls=HelpfulGroup, short_help="Write windows, posts or insights as CSV, JSONL or Parquet.")
 def export() -> None:
     """Write the history as a table: windows, posts or insights, as CSV, JSON lines or Parquet.
 

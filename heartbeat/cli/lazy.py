@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,7 +18,23 @@ class Place(NamedTuple):
     help: str
 
 
-class LazyGroup(click.Group):
+class HelpfulGroup(click.Group):
+    """A group that says which of its commands an unknown one may have been meant to be."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises click's usage error, with close names."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx))
+            if close:
+                raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from error
+            raise
+
+
+class LazyGroup(HelpfulGroup):
     """A group that knows its commands' places."""
 
     def __init__(self, *args: Any, places: Mapping[str, Place], **more: Any) -> None:

@@ -11,6 +11,7 @@ from heartbeat import configfile
 from heartbeat import tasks as _tasks
 from heartbeat.cli.common import Failure, has_data_dir, printable, with_settings, writing_out
 from heartbeat.cli.forget import forget_now
+from heartbeat.cli.lazy import HelpfulGroup
 from heartbeat.cli.printing import print_json, print_table
 from heartbeat.settings import Settings
 from heartbeat.sinks import history_file
@@ -21,7 +22,7 @@ from heartbeat.tasks import Task
 _HEAD: Final = ("TASK", "CONFIGURED", "FEEDS", "LANGUAGES", "FROM", "TO", "POSTS", "UNSCORED", "LATE")
 
 
-@click.group(short_help="What is followed, and what there is of it.")
+@click.group(cls=HelpfulGroup, short_help="What is followed, and what there is of it.")
 def tasks() -> None:
     """Show tasks: those of config/tasks.yaml, and those that the history knows of (replays, and earlier ones)."""
 

@@ -11,6 +11,7 @@ import click
 import orjson
 
 from heartbeat.cli.common import Failure, data_dir_option, printable, until_interrupted, with_settings, writing_out
+from heartbeat.cli.lazy import HelpfulGroup
 from heartbeat.cli.messages import Messages
 from heartbeat.cli.owner import reading
 from heartbeat.cli.printing import print_json, print_table, size
@@ -26,7 +27,9 @@ _EVERY_S: Final = 1.0
 _SHORTEST: Final = 60
 
 
-@click.group(invoke_without_command=True, short_help="What the log holds, and how far it has been read.")
+@click.group(
+    cls=HelpfulGroup, invoke_without_command=True, short_help="What the log holds, and how far it has been read."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, by partition.")
 @click.option("--follow", is_flag=True, help="Again every second, until Ctrl-C.")
 @data_dir_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -107,7 +108,8 @@ def disk(data_dir: Path) -> Iterator[Finding]:
     try:
         seconds = sorted(_fsync(data_dir) for _ in range(3))[1]
     except OSError as error:
-        yield wrong("disk speed", f"nothing can be written to {data_dir}: {error.strerror}", "make it writable")
+        remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
+        yield wrong("disk speed", f"nothing can be written to {data_dir}: {error.strerror}", remedy)
         return
     said = f"{1000 * seconds:.1f} ms until a write is on the disk"
     if seconds > SLOW_FSYNC_S:

@@ -8,12 +8,14 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import tarfile
 import time
 from pathlib import Path
 
 import pytest
 
+from heartbeat import sqlite_files
 from tests.cli.commands import POST, Done, run
 from tests.cli.inside import inside
 from tests.proof.material import Material
@@ -142,6 +144,22 @@ def test_other_archives_are_refused(tmp_path: Path) -> None:
         assert not (tmp_path / "data").exists()
     done = backup(tmp_path, tmp_path / "b.tar.gz")
     assert done.code == 1 and "there is no log in" in done.err
+
+
+def test_where_there_is_no_room_for_the_copy_that_is_said(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the disk that the backup goes to; the data directory is not what is wrong."""
+
+    def full(*_: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(sqlite_files, "copy", full)
+    done = backup(kept, tmp_path / "b.tar.gz")
+    assert done.code == 1 and f"{tmp_path / 'b.tar.gz'} cannot be written: the disk is full" in done.err
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_is_damaged_is_not_backed_up(kept: Path, tmp_path: Path) -> None:

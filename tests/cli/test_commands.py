@@ -74,6 +74,26 @@ def test_the_first_page_names_every_command() -> None:
         assert f"  {name} " in done.out
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("topcs",), "topics"),
+        (("topics", "shw", "ingest"), "show"),
+        (("deadletter", "list"), "deadletters"),
+        (("deadletters", "purg", "--all"), "purge"),
+        (("models", "comapre"), "compare"),
+    ],
+)
+def test_a_mistyped_command_is_told_what_it_may_have_been(words: tuple[str, ...], meant: str) -> None:
+    done = inside(*words)
+    assert done.code == 2 and f"Did you mean {meant}?" in done.err
+
+
+def test_what_resembles_no_command_is_not_guessed_at() -> None:
+    done = inside("xyzzy")
+    assert done.code == 2 and "No such command 'xyzzy'." in done.err and "Did you mean" not in done.err
+
+
 def test_wrong_usage_is_exit_code_2() -> None:
     for words in (["nonsense"], ["topics", "nonsense"], ["feeds", "--nonsense"], ["backup"], ["completion", "tcsh"]):
         done = inside(*words)

@@ -33,6 +33,7 @@ from heartbeat.feeds.base import Delivery, FeedState
 from heartbeat.records import Post
 from heartbeat.testing.driver import Driver
 from heartbeat.worklog import discreet, named, quiet
+from tests.cli.commands import run
 from tests.feeds.world import World, until
 from tests.proof.processes import environment, free_port, kill, listens
 
@@ -164,12 +165,14 @@ def test_a_worker_logs_json_where_it_is_asked_for(tmp_path: Path) -> None:
                 HEARTBEAT_SENTIMENT_MODEL="sentiment-fast",
                 PATH=os.environ["PATH"],
             ),
-            stdout=subprocess.DEVNULL,
+            stdout=log,
             stderr=log,
             start_new_session=True,
         )
     try:
         assert listens(tmp_path / "data", process)
+        second = run("worker", "--data-dir", str(tmp_path / "data"), HEARTBEAT_LOG_FORMAT="json")
+        assert second.code == 1 and "is in use by process" in second.err and second.out == ""
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

@@ -17,4 +17,6 @@ def worker(settings: Settings) -> None:
     """
     from faust.cli.faust import cli as faust_cli
 
-    faust_cli.main(args=["-A", "heartbeat.app", "worker", "-l", settings.log_level], prog_name="faust")
+    # Faust's banner is for people: journals that get both streams would have lines that are no JSON.
+    quiet = ["--quiet"] if settings.log_format == "json" else []
+    faust_cli.main(args=[*quiet, "-A", "heartbeat.app", "worker", "-l", settings.log_level], prog_name="faust")

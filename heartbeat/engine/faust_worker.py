@@ -34,6 +34,7 @@ class Worker(FaustWorker):
         except SystemExit as end:
             fatal = self.app.fatal or self.crash_reason
             if isinstance(fatal, HeartbeatError):
+                self.quiet = False  # it may have kept the banner back; this has to be said
                 self.carp(f"heartbeat: {fatal}")
             elif not end.code:
                 stopped.info("stopped")

@@ -139,3 +139,4 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Content-Security-Policy", NOTHING)
+    response.headers["Server"] = "Heartbeat"  # aiohttp would tell its version, and Python's

@@ -138,6 +138,7 @@ async def test_every_answer_carries_the_headers(path: str) -> None:
                 assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
                 assert "unsafe" not in policy
                 assert "Access-Control-Allow-Origin" not in told
+                assert told["Server"] == "Heartbeat"
 
 
 async def test_two_hosts_are_refused() -> None:

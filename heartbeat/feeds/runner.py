@@ -22,7 +22,7 @@ from heartbeat.feeds.cursors import standing
 from heartbeat.feeds.known import Known
 from heartbeat.feeds.promises import Promises, Says
 from heartbeat.feeds.status import FeedInfo, FeedStatus
-from heartbeat.feeds.units import Lateness, Units
+from heartbeat.feeds.units import Lateness, Unit, Units
 from heartbeat.health import HealthBoard, State
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task
@@ -151,6 +151,9 @@ class FeedRunner:
     async def _session(self) -> None:
         """One life of the feed's iterator, from the durable cursor on."""
         self._standing = standing(self._log, self.feed.name)
+        for unit in self._units.unfinished():
+            await self._room()
+            await self._write(unit)
         iterator = self.feed.open(self._standing.cursor)
         opened_at = self._timer()
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -183,19 +186,14 @@ class FeedRunner:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Write one delivery, again and again while the log cannot."""
-        unit, after, says = self._units.of(delivery, self._standing)
-        wait_s = self._first_backoff_s
-        while True:
-            try:
-                await self._durable(unit)
-                break
-            except LogUnavailable as error:
-                self._trouble("paused", State.WAITING, str(error), "it is tried again until it succeeds")
-                await self._pause(wait_s)
-                wait_s = min(2 * wait_s, _LONGEST_BACKOFF_S)
-        self._standing, self._failures = after, 0
-        self._promises.delivered(len(delivery.posts), says)
-        self._status.delivered(len(delivery.posts), unit)
+        for unit in self._units.of(delivery, self._standing):
+            await self._write(unit)
+            if unit.after is None:
+                await self._room()
+                continue
+            self._standing, self._failures = unit.after, 0
+            self._promises.delivered(len(delivery.posts), unit.says)
+            self._status.delivered(len(delivery.posts))
         match delivery.state:
             case FeedState.ENDED:
                 self._status.show("ended")
@@ -209,6 +207,19 @@ class FeedRunner:
             case _:
                 self._status.show(delivery.state.value, delivery.why)
                 self._health.report(self._part, State.OK, delivery.why)
+
+    async def _write(self, unit: Unit) -> None:
+        """Write a unit, again and again while the log cannot."""
+        wait_s = self._first_backoff_s
+        while True:
+            try:
+                await self._durable(unit.write)
+                break
+            except LogUnavailable as error:
+                self._trouble("paused", State.WAITING, str(error), "it is tried again until it succeeds")
+                await self._pause(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_BACKOFF_S)
+        self._status.written(unit.write)
 
     async def _idle(self, open_for_s: float) -> None:
         """Nothing arrives: a feed that is caught up goes on promising; one that never answered is told as away."""

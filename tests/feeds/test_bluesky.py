@@ -11,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from heartbeat.engine.log import UnitWrite
 from heartbeat.errors import LogUnavailable
 from heartbeat.feeds import bluesky as bluesky_module
 from heartbeat.feeds.base import Delivery, FeedState
 from heartbeat.feeds.bluesky import BlueskyFeed
+from heartbeat.feeds.encoder import TAKEN_AT_ONCE
 from heartbeat.feeds.jetstream_place import REWIND_ELSEWHERE_US, REWIND_US, Place
 from heartbeat.health import State
 from heartbeat.testing.clock import FakeClock
@@ -361,6 +363,48 @@ async def test_what_is_deleted_but_was_never_passed_on_costs_nothing(everything:
     assert [pair for pair in ids if pair[1] == "b"] == b
     a = [("upsert", "a"), ("delete", "a"), ("upsert", "a"), ("delete", "a")]
     assert [pair for pair in ids if pair[1] != "b"] == (a if everything else [])
+
+
+async def test_an_account_that_wrote_much_is_forgotten_in_bounded_units_wherever_it_is_killed() -> None:
+    count = 3000
+    world = World(max_lag_posts=10**6)
+    written: list[int] = []
+    write = world.log.write
+
+    def counted(unit: UnitWrite) -> asyncio.Future[list[int]]:
+        written.append(len(unit.appends))
+        if len(written) == 4 and told.size() > count:
+            world.log.hold()
+        return write(unit)
+
+    world.log.write = counted  # type: ignore[method-assign]
+    told = Told([said(at / 100 - 100) for at in range(count)])
+    async with JetstreamServer(told) as server:
+        await world.stand("bluesky", behind(-101))
+        first = asyncio.create_task(world.runner(feed(server.url(), clock=world.clock), [TASK]).run())
+        await until(lambda: len(world.posts()) == count)
+        cursor = world.standing("bluesky").cursor
+        written.clear()
+        told.tell(said(-60, "gone"), said(-10, did="did:plc:b"))
+        await until(lambda: world.log.holding)
+        first.cancel()
+        lost = [outcome for _, outcome in world.log._queue]
+        world.log.lose_held(durable=0)
+        for outcome in lost:
+            outcome.cancel()
+        await asyncio.wait({first})
+        assert world.standing("bluesky").cursor == cursor, "what follows the account has not been passed on"
+        deleted = len([post for post in world.posts() if post.op == "delete"])
+        assert TAKEN_AT_ONCE < deleted < count
+        assert max(written) <= TAKEN_AT_ONCE + 32 + 2 * 4 + 1
+        beyond = Place(NOW_US - 12 * SECOND_US, f"127.0.0.1:{server.port}")
+        await world.stand("bluesky", beyond.cursor())  # the host does not repeat it any more
+        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])):
+            await until(lambda: any(post.author == "did:plc:b" for post in world.posts()))
+    posts = world.posts()
+    gone = {post.id for post in posts if post.op == "delete"}
+    assert gone == {post.id for post in posts if post.author == "did:plc:a"} and len(gone) == count
+    assert max(written) <= TAKEN_AT_ONCE + 32 + 2 * 4 + 1
 
 
 async def test_a_name_that_nobody_looks_up_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

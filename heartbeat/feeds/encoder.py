@@ -25,7 +25,7 @@ _TASKS: Final = Post._fields.index("tasks")
 
 
 class Passed(NamedTuple):
-    """What goes on of some posts: messages, what cannot be written, what becomes known or is forgotten.
+    """What goes on of some posts: messages, what cannot be written, what becomes known or is to be forgotten.
 
     Not the `last`: more of the same delivery follows, once this is durable.
     """
@@ -95,6 +95,8 @@ class Encoder:
                 passed.append((post, tasks))
                 if post.op == "upsert":
                     unit.add(author, post.id, post.received_ms)
+                else:
+                    unit.deleted(post.source, post.id)
         return passed, len(posts), None
 
     def _deletions(self, gone: Gone, ids: Iterable[str]) -> list[tuple[Post, Sequence[str]]]:

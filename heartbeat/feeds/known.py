@@ -27,6 +27,7 @@ from typing import Any, Final
 import orjson
 
 from heartbeat.engine.log import Log, Put
+from heartbeat.feeds.owed import Owed
 
 _PAGE: Final = 32
 _FORGOTTEN_AT_ONCE: Final = 500
@@ -78,12 +79,13 @@ class Known:
         feed: its name.
         horizon_ms: how long a post is known.
         now_ms: tells the time.
+        owed: takes down whose texts have to be erased.
     """
 
-    def __init__(self, log: Log, feed: str, *, horizon_ms: int, now_ms: Callable[[], int]) -> None:
+    def __init__(self, log: Log, feed: str, *, horizon_ms: int, now_ms: Callable[[], int], owed: Owed) -> None:
         self._name = f"known-{feed}"
         self._store = log.state(self._name)
-        self.now_ms, self._horizon_ms = now_ms, horizon_ms
+        self.now_ms, self._horizon_ms, self.owed = now_ms, horizon_ms, owed
 
     def open(self, authors: Iterable[str]) -> KnownUnit:
         """What is durable now of these authors, to be changed in one unit."""
@@ -127,6 +129,8 @@ class KnownUnit:
         self._changed: dict[str, None] = {}
         self._pages: dict[tuple[str, int], dict[str, int]] = {}
         self._unfinished: list[Gone | None] = []
+        self._deleted: list[tuple[str, str]] = []
+        self._gone: list[str] = []
 
     def has(self, author: str, post_id: str, seen_ms: int) -> bool:
         """Whether a post was passed on that the network saw by then."""
@@ -148,6 +152,10 @@ class KnownUnit:
             row.pages = [page for page in row.pages if page[1] > self._known.now_ms()]
             row.pages.append((row.following, self._known.until_ms()))
             row.posts, row.following = {}, row.following + 1
+
+    def deleted(self, source: str, post_id: str) -> None:
+        """The deletion of a known post is passed on: no copy of its text may stay."""
+        self._deleted.append((source, post_id))
 
     def take(self, gone: Gone, most: int) -> tuple[list[str], Gone | None]:
         """Forget known posts of an account that is gone: the newest, then whole pages, up to `most` or a page more.
@@ -176,6 +184,8 @@ class KnownUnit:
         rest = Gone(gone.author, gone.source, gone.seen_ms, left[-1][0] + 1, [*spared]) if left else None
         if rest is not None or gone.below is not None:
             self._unfinished = [rest]
+        self._gone.append(gone.author)
+        self._deleted += [(gone.source, post_id) for post_id in taken]
         return list(taken), rest
 
     def puts(self) -> list[Put]:
@@ -187,7 +197,8 @@ class KnownUnit:
             row = self._rows[author]
             known = (row.posts, row.pages, row.following) if row.posts or row.pages else None
             heads.append(put(author.encode(), known))
-        return [*pages, *heads, *(put(_UNFINISHED, gone) for gone in self._unfinished)]
+        unfinished = [put(_UNFINISHED, gone) for gone in self._unfinished]
+        return [*pages, *heads, *unfinished, *self._known.owed.puts(self._deleted, self._gone)]
 
     def _older(self, author: str, row: _Author) -> dict[str, int]:
         if row.older is None:

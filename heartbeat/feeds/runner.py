@@ -20,6 +20,7 @@ from heartbeat.errors import FeedError, FeedUnreachable, HeartbeatError, LogUnav
 from heartbeat.feeds.base import Delivery, Feed, FeedState
 from heartbeat.feeds.cursors import standing
 from heartbeat.feeds.known import Known
+from heartbeat.feeds.owed import Owed
 from heartbeat.feeds.promises import Promises, Says
 from heartbeat.feeds.status import FeedInfo, FeedStatus
 from heartbeat.feeds.units import Lateness, Unit, Units
@@ -52,7 +53,7 @@ class FeedRunner:
         codec: encodes records with the log's schema ids.
         clock: for event times; waits are measured on the event loop.
         health: gets `feed/NAME`.
-        settings: grace_s, heartbeat_s, duplicate_horizon_s and max_lag_posts are used.
+        settings: grace_s, heartbeat_s, duplicate_horizon_s, content_hours and max_lag_posts are used.
         lag: how many messages the slowest stage has not read yet.
         paused_reason: why nothing may be written now (a cap is reached), or None.
         backoff_s: the first wait after a failure; doubles up to a minute.
@@ -94,8 +95,8 @@ class FeedRunner:
         )
         known = None
         if getattr(feed, "knows_authors", False):
-            horizon_ms = settings.duplicate_horizon_s * 1000
-            known = Known(log, feed.name, horizon_ms=horizon_ms, now_ms=clock.now_ms)
+            owed = Owed(log, clock, content_ms=settings.content_ms)
+            known = Known(log, feed.name, horizon_ms=settings.remembered_ms, now_ms=clock.now_ms, owed=owed)
         self._units = Units(
             feed, served, log=log, codec=codec, clock=clock, promises=self._promises, lateness=lateness, known=known
         )

@@ -407,6 +407,21 @@ async def test_an_account_that_wrote_much_is_forgotten_in_bounded_units_wherever
     assert max(written) <= TAKEN_AT_ONCE + 32 + 2 * 4 + 1
 
 
+@pytest.mark.parametrize(("days", "known"), [(2.9, True), (3.1, False)])
+async def test_an_account_takes_along_whatever_text_is_still_kept(days: float, known: bool) -> None:
+    world, told = World(heartbeat_s=0.001), Told([said(-3)])
+    world.settings = world.settings.model_copy(update={"content_hours": 72.0, "duplicate_horizon_s": 60})
+    async with JetstreamServer(told) as server:
+        await world.stand("bluesky", behind(-4))
+        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])):
+            await until(lambda: len(world.posts()) == 1)
+            world.clock.advance(days * 86_400)
+            for what in ("other", "gone", "other"):  # the first one has what is over forgotten
+                told.tell(said(days * 86_400 + len(told.events), what))
+                await until(lambda: Place.read(world.standing("bluesky").cursor).us == told.events[-1].us)
+    assert [post.op for post in world.posts()] == (["upsert", "delete"] if known else ["upsert"])
+
+
 async def test_a_name_that_nobody_looks_up_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from heartbeat.engine.log import Put, UnitWrite
 from heartbeat.feeds.known import Gone, Known
+from heartbeat.feeds.owed import Owed
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.memory_log import MemoryLog
 
@@ -22,7 +23,8 @@ class Kept:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.log = MemoryLog(self.clock)
-        self.known = Known(self.log, "f", horizon_ms=DAY_MS, now_ms=self.clock.now_ms)
+        self.owed = Owed(self.log, self.clock, content_ms=DAY_MS)
+        self.known = Known(self.log, "f", horizon_ms=DAY_MS, now_ms=self.clock.now_ms, owed=self.owed)
 
     def write(self, puts: Sequence[Put]) -> None:
         async def write() -> None:
@@ -90,13 +92,19 @@ def test_an_account_that_wrote_all_day_is_taken_in_bounded_units_which_go_on_aft
         unit = kept.known.open(["a"])
         ids, left = unit.take(rest, 100)
         puts = unit.puts()
-        assert len(ids) <= 100 + 32 and len(puts) < 8
+        assert len(ids) <= 100 + 32 and len(puts) < len(ids) + 10
         kept.write(puts)
         taken += ids
         rest = kept.known.unfinished()
         assert (rest is None) == (left is None)
     assert sorted(taken, key=int) == [str(number) for number in range(20_000)]
     assert kept.rows() == 0
+    assert not any(kept.owed.due()), "not before its time"
+    kept.clock.advance(600)
+    owed = kept.owed.due()
+    assert (len(owed.posts), owed.authors) == (9_999, {"a"}), "of very much, some at a time"
+    kept.write(kept.owed.done(owed))
+    assert len(kept.owed.due().posts) == 10_000
 
 
 def test_posts_are_known_for_the_horizon_from_when_they_were_passed_on_last() -> None:

@@ -111,7 +111,7 @@ def host(port: int, *words: str) -> Iterator[None]:
         kill(process)
 
 
-def worker(folder: Path, host_url: str, web_port: int) -> subprocess.Popen[bytes]:
+def worker(folder: Path, host_url: str, web_port: int, **more: str) -> subprocess.Popen[bytes]:
     """A worker that follows it, with one task."""
     config = folder / "config"
     config.mkdir(exist_ok=True)
@@ -125,6 +125,7 @@ def worker(folder: Path, host_url: str, web_port: int) -> subprocess.Popen[bytes
                 HEARTBEAT_BLUESKY_HOSTS=json.dumps([host_url]),
                 HEARTBEAT_SENTIMENT_MODEL=FAST,
                 HEARTBEAT_SENTIMENT_FAST_MODEL=FAST,
+                **more,
             ),
             stdout=log,
             stderr=log,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -37,6 +38,8 @@ _LOOK_AGAIN_S: Final = 0.05
 _TELL_AFTER_S: Final = 5.0
 """Waiting for the agents is how a replay at full speed works; only a longer wait is told."""
 _ANSWER_WITHIN_S: Final = 30.0
+_TELL_AGAIN_S: Final = 60.0
+"""Trouble that comes and goes is logged this often."""
 
 
 class _Stopped(Exception):
@@ -104,6 +107,7 @@ class FeedRunner:
         self._standing = standing(log, feed.name)
         self._first_backoff_s, self._failures = backoff_s, 0
         self._stopping = asyncio.Event()
+        self._told_at: dict[str, float] = {}
 
     async def run(self) -> None:
         """Feed the log until the feed has ended, is stopped, or says that its files cannot be used.
@@ -298,8 +302,14 @@ class FeedRunner:
         return final
 
     def _trouble(self, shown: str, state: State, why: str, remedy: str) -> None:
+        before = self._health.get(self._part)
+        other = before is not None and before.state is state and self._status.state != shown
         self._status.show(shown, why)
         self._health.report(self._part, state, why, remedy)
+        if other and self._timer() - self._told_at.get(shown, -math.inf) >= _TELL_AGAIN_S:
+            # as for health it waits as before, and says nothing of it
+            self._told_at[shown] = self._timer()
+            logger.warning("%s is %s: %s", self._part, shown, why)
 
     async def _pause(self, seconds: float) -> None:
         """Wait. Raises `_Stopped` as soon as the runner is stopped."""

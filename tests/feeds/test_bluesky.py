@@ -24,6 +24,7 @@ from heartbeat.feeds.base import Delivery, FeedState
 from heartbeat.feeds.bluesky import BlueskyFeed
 from heartbeat.feeds.encoder import TAKEN_AT_ONCE
 from heartbeat.feeds.jetstream_place import REWIND_ELSEWHERE_US, REWIND_US, Place
+from heartbeat.feeds.jetstream_socket import V2_PATH, Address
 from heartbeat.health import State
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.jetstream import JetstreamServer
@@ -370,21 +371,20 @@ async def test_a_host_whose_clock_is_wrong_is_left_and_misleads_no_other() -> No
     assert {event.text for event in right} == set(texts(rest)), "asked for by a time that has been, not by that host's"
 
 
-@VERSIONS
-async def test_connections_that_break_early_lead_no_further_back_each_time(version: int) -> None:
-    events = [said(at - 900) for at in range(900)]
-    async with JetstreamServer(Told(events)) as one, JetstreamServer(Told(events)) as other:
-        opened = feed(one.url(version), other.url(version)).open(Place(NOW_US - SECOND_US, reached=NOW_US).cursor())
-        for number in range(12):  # each brings something, and breaks
-            server = (one, other)[number % 2]
-            async for delivery in opened:
-                if delivery.posts:
-                    break
-            await server.go_away()
-            await ((one, other)[1 - number % 2]).listen() if number else None
-            oldest = min(int(asked["cursor"][0]) for host in (one, other) for asked in host.asked)
-            assert oldest >= NOW_US - REWIND_ELSEWHERE_US - REWIND_US
-        await opened.aclose()  # type: ignore[attr-defined]
+@given(st.lists(st.tuples(st.sampled_from(["ws://a", "ws://b", f"ws://c{V2_PATH}"]), st.integers(0, 200)), max_size=40))
+def test_connections_that_break_early_lead_no_further_back_each_time(broken: list[tuple[str, int]]) -> None:
+    place, durable_us = Place.read(behind(-3600)), NOW_US - 3600 * SECOND_US
+    for url, brought_s in broken:
+        address = Address.of(url)
+        cursor = place.asked_of(address)
+        assert cursor is not None
+        begin_us = cursor if cursor > 10**15 else place.us or 0
+        assert durable_us - REWIND_ELSEWHERE_US <= begin_us <= durable_us
+        for second in range(brought_s):
+            us = begin_us + second * SECOND_US
+            place = place.past(address, us, us // SECOND_US if address.v2 else None, NOW_US)
+            durable_us = max(durable_us, us)
+        place = Place.read(place.cursor())
 
 
 @pytest.mark.parametrize("status", [429, 503])

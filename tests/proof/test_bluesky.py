@@ -118,7 +118,7 @@ def worker(folder: Path, host_url: str, web_port: int, **more: str) -> subproces
     (config / "tasks.yaml").write_text(f"tasks:\n  - name: {TASK}\n    query: {KEYWORD}\n    feeds: [bluesky]\n")
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "heartbeat", "worker", "--data-dir", str(folder / "data")],
+            [sys.executable, "-m", "heartbeat.testing.faults", "worker", "--data-dir", str(folder / "data")],
             env=environment(
                 HEARTBEAT_WEB_PORT=str(web_port),
                 HEARTBEAT_CONFIG_DIR=str(config),

@@ -62,6 +62,8 @@ async def test_deleted_posts_and_accounts_are_erased_in_topics_history_and_dead_
             await until(lambda: not {"history.db"} & names(holding(data, GONE) | holding(data, DELETED)))
             kill(running)
             assert "log.db" in names(holding(data, GONE)), "that comes later"
+            running = worker(tmp_path, server.url(), port, HEARTBEAT_FAULTS="erasure.step:kill:@1", **KEEP_HOURS)
+            await until(lambda: running.poll() is not None, 100)
             running = worker(tmp_path, server.url(), port, **KEEP_HOURS)
             assert await asyncio.to_thread(listens, data, running)
             await until(lambda: not holding(data, GONE) and not holding(data, DELETED), 100)

@@ -13,12 +13,12 @@ from collections.abc import Collection
 from typing import Final
 
 from heartbeat import topics
+from heartbeat.codec import Codec
 from heartbeat.engine import erasure
 from heartbeat.engine.log import LogRecord, UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.errors import LogError
 from heartbeat.feeds.owed import Due, Owed
-from heartbeat.records import Codec
 from heartbeat.settling import settled
 from heartbeat.station import Station
 from heartbeat.traces import Traces, letter_is_of, post_of_key

@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
+from heartbeat.codec import Codec
 from heartbeat.engine.log import LogRecord
 from heartbeat.errors import UndecodableRecord
-from heartbeat.records import Codec, Detected, Post, Record, Scored
+from heartbeat.records import Detected, Post, Record, Scored
 from heartbeat.sinks.places import PostId
 
 

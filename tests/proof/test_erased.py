@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from heartbeat.testing.jetstream import JetstreamServer, Told
+from heartbeat.testing.jetstream import JetstreamServer
 from heartbeat.testing.jetstream_story import KEYWORD, Said, rfc3339, tid
+from heartbeat.testing.jetstream_streams import Told
 from tests.proof.processes import free_port, kill, listens
 from tests.proof.test_bluesky import caught_up, worker
 

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from typing import Final
 
 from heartbeat import topics
+from heartbeat.agents.scored import REPLAY
 from heartbeat.codec import Codec
 from heartbeat.engine import erasure
 from heartbeat.engine.log import LogRecord, UnitWrite
@@ -26,7 +27,6 @@ from heartbeat.traces import Traces, letter_is_of, post_of_key
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
-_REPLAY: Final = "replay:"
 _WITH_TEXT: Final = (topics.INGEST.name, topics.LANGUAGE.name, topics.SENTIMENT.name)
 _READERS: Final = ("language", "sentiment", "history-posts", "corrections")
 
@@ -77,7 +77,7 @@ class Erasing:
         if post_of_key(record.key) not in posts or not self._traces.holds_text_of(record, posts):
             return False
         post = self._traces.decoded(record)
-        return not str(getattr(post, "feed", "")).startswith(_REPLAY)
+        return not str(getattr(post, "feed", "")).startswith(REPLAY)
 
     def _is_owed(self, letter: LogRecord, due: Due) -> bool:
         return letter_is_of(letter, due.posts) or (bool(due.authors) and self._traces.letter_names(letter, due.authors))

@@ -63,7 +63,7 @@ def station(settings: Settings, metrics: Metrics | None = None) -> Station:
         scored,
         partitions=settings.partitions,
         languages={task.name: task.languages for task in tasks},
-        horizon_ms=settings.duplicate_horizon_s * 1000,
+        horizon_ms=settings.remembered_ms,
         overload=overload,
     )
     pulse = PulseAgent(

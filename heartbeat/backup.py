@@ -14,10 +14,8 @@ import gzip
 import hashlib
 import io
 import os
-import shutil
 import sqlite3
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -32,6 +30,7 @@ from heartbeat.engine import sqlite_schema
 from heartbeat.engine.ownership import LOCK_NAME, owner
 from heartbeat.engine.sqlite_integrity import faults
 from heartbeat.errors import BackupError
+from heartbeat.scratch import scratch
 from heartbeat.sinks import history_file
 from heartbeat.sinks.table_writers import rfc3339
 from heartbeat.topics import GROUPS, PULSE, SENTIMENT
@@ -62,8 +61,7 @@ def make(data_dir: Path, file: Path, *, now_ms: int, replace: bool = False) -> M
     if file.exists() and not replace:
         raise BackupError(f"{file} is there already; name another file, or replace it with --force")
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
-            copies = Path(folder)
+        with scratch(file.parent) as copies:
             history = data_dir / history_file.NAME
             if history.exists():
                 with closing(history_file.open_for_reading(history, of_any_version=True)) as con:
@@ -181,8 +179,7 @@ def restore(file: Path, data_dir: Path) -> Mapping[str, Any]:
         )
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.", dir=data_dir.parent))
-        try:
+        with scratch(data_dir.parent) as fresh:
             with _opened(file) as tar:
                 manifest = _unpack(tar, file, fresh)
             sqlite_files.sync_folder(fresh)
@@ -190,8 +187,6 @@ def restore(file: Path, data_dir: Path) -> Mapping[str, Any]:
                 (data_dir / LOCK_NAME).unlink()
             fresh.replace(data_dir)
             sqlite_files.sync_folder(data_dir.parent)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise BackupError(f"{error.filename or data_dir}: {error.strerror or error}") from error
     return manifest

@@ -11,21 +11,17 @@ What is kept outside of log and history has a `Place` of its own (`sinks.places`
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from heartbeat import topics
 from heartbeat.codec import Codec
 from heartbeat.corrections.rows import Gone
 from heartbeat.engine import erasure
-from heartbeat.engine.erasure import Found
 from heartbeat.engine.log import Append, LogRecord, UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
-from heartbeat.errors import HeartbeatError, UndecodableRecord
+from heartbeat.errors import HeartbeatError
 from heartbeat.feeds.cursors import standings
 from heartbeat.records import Detected, Late, Post, Pulse, Scored
 from heartbeat.settling import settled
@@ -34,6 +30,7 @@ from heartbeat.sinks.history_forgetting import Stored
 from heartbeat.sinks.places import Place, PostId
 from heartbeat.station import Station
 from heartbeat.topics import partition_of, post_key
+from heartbeat.traces import Traces, letter_is_of, post_of_key
 
 FEED: Final = "forget"
 """The feed that deletions of live posts come by."""
@@ -74,6 +71,7 @@ class Forgetting:
     def __init__(self, station: Station, log: SqliteLog, places: Sequence[Place] = ()) -> None:
         self._station, self._log, self._places = station, log, places
         self._codec = Codec(log)
+        self._traces = Traces(self._codec)
 
     async def posts(self, ids: Sequence[PostId]) -> AsyncIterator[Step]:
         """Forget these posts; a step for each place, in the order in which it was done."""
@@ -95,8 +93,8 @@ class Forgetting:
         for place in self._places:
             yield Step(place.name, await place.forget_posts(ids, windows), "things of these posts")
         wanted = set(ids)
-        found = await erasure.find(self._log, _WITH_TEXT, lambda record: self._holds_text_of(record, wanted))
-        found += await erasure.find(self._log, [topics.DEADLETTERS.name], lambda record: _letter_is_of(record, wanted))
+        found = await erasure.find(self._log, _WITH_TEXT, lambda record: self._traces.holds_text_of(record, wanted))
+        found += await erasure.find(self._log, [topics.DEADLETTERS.name], lambda record: letter_is_of(record, wanted))
         yield Step("topics", await erasure.erase(self._log, found), "messages with texts, overwritten")
         await self._cut()
         yield Step("all", len({(post.source, post.id) for post in before}), "posts", done=True)
@@ -111,7 +109,7 @@ class Forgetting:
                 if not step.done:
                     yield step
         letters = await erasure.find(  # without a needle: JSON may write the name by numbers
-            self._log, [topics.DEADLETTERS.name], lambda record: self._letter_names(record, author)
+            self._log, [topics.DEADLETTERS.name], lambda record: self._traces.letter_names(record, {author})
         )
         yield Step("dead letters", await erasure.erase(self._log, letters), "that name the author, overwritten")
         await self._cut()
@@ -192,16 +190,16 @@ class Forgetting:
         found = await erasure.find(
             self._log,
             [topics.SENTIMENT.name],
-            lambda record: record.key is not None and _from_key(record.key) in wanted,
+            lambda record: post_of_key(record.key) in wanted,
         )
-        scores = [score for one in found if isinstance(score := self._decoded(one.record), Scored)]
+        scores = [score for one in found if isinstance(score := self._traces.decoded(one.record), Scored)]
         return [Stored(score.task, score.time_ms, score.source, score.id) for score in scores]
 
     async def _by_author(self, author: str) -> list[PostId]:
         found = await erasure.find(
-            self._log, _WITH_TEXT[:2], lambda record: self._author(record) == author, needle=author.encode()
+            self._log, _WITH_TEXT[:2], lambda record: self._traces.author(record) == author, needle=author.encode()
         )
-        return sorted({_post_id(one) for one in found})
+        return sorted({post_id for one in found if (post_id := post_of_key(one.record.key)) is not None})
 
     async def _cut(self) -> None:
         """Cut both WALs.
@@ -222,68 +220,11 @@ class Forgetting:
                 "them; stop it and start the command again"
             )
 
-    def _decoded(self, record: LogRecord) -> Any:
-        try:
-            return self._codec.decode(record.value)
-        except UndecodableRecord:
-            return None
-
-    def _author(self, record: LogRecord) -> str | None:
-        post = self._decoded(record)
-        return post.author if isinstance(post, Post | Detected) else None
-
-    def _holds_text_of(self, record: LogRecord, wanted: set[PostId]) -> bool:
-        if record.key is None or _from_key(record.key) not in wanted:
-            return False
-        post = self._decoded(record)
-        # deletions and retractions say nothing, and have to reach whoever reads the topic again
-        return (isinstance(post, Post | Detected) and post.op == "upsert") or (
-            isinstance(post, Scored) and post.content is not None
-        )
-
-    def _letter_names(self, record: LogRecord, author: str) -> bool:
-        """Whether what a dead letter holds is by an author; where it cannot be read, whether the name stands in it."""
-        if self._decoded(record) is not None:  # a message of ours; others' may well hold these letters somewhere
-            return self._author(record) == author
-        item = _item(record)
-        if item:
-            return author in (item.get("author"), item.get("user"), item.get("username"))
-        value = record.value or b""
-        by_numbers = json.dumps(author)[1:-1].encode()
-        return author.encode() in value or by_numbers.lower() in value.lower()
-
     def _is_of_task(self, record: LogRecord, task: str) -> bool:
-        post = self._decoded(record)
+        post = self._traces.decoded(record)
         if isinstance(post, Post | Detected):
             return list(post.tasks) == [task]
         return isinstance(post, Scored | Late | Pulse) and post.task == task
-
-
-def _from_key(key: bytes) -> PostId | None:
-    source, _, post_id = key.decode(errors="replace").partition("\n")
-    return (source, post_id) if post_id else None
-
-
-def _post_id(found: Found) -> PostId:
-    post_id = _from_key(found.record.key or b"")
-    assert post_id is not None
-    return post_id
-
-
-def _letter_is_of(record: LogRecord, wanted: set[PostId]) -> bool:
-    """Whether a dead letter is about one of these posts: by its key, or as far as its item can be read."""
-    if record.key is not None and _from_key(record.key) in wanted:
-        return True
-    item = _item(record)
-    return (str(item.get("source")), str(item.get("id"))) in wanted
-
-
-def _item(record: LogRecord) -> dict[str, Any]:
-    try:
-        item = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        return {}
-    return item if isinstance(item, dict) else {}
 
 
 def steps(

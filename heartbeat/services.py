@@ -18,6 +18,7 @@ from heartbeat.control import ControlServer
 from heartbeat.engine.faust import HeartbeatApp
 from heartbeat.engine.runner import Engine
 from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.erasing import Erasing
 from heartbeat.errors import LogError
 from heartbeat.feeds import demo
 from heartbeat.feeds.base import Feed
@@ -138,7 +139,7 @@ class FeedsService(Service):
 
 
 class UpkeepService(Service):
-    """Runs `upkeep`."""
+    """Runs `upkeep`, and erases what was deleted where it comes from."""
 
     logger = _quiet
 
@@ -149,6 +150,10 @@ class UpkeepService(Service):
     @Service.task
     async def _upkeep(self) -> None:
         await upkeep(self.station, _log(self.app), self.app.engine)
+
+    @Service.task
+    async def _erase(self) -> None:
+        await Erasing(self.station, _log(self.app)).run()
 
 
 class DelayService(Service):

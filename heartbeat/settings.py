@@ -103,7 +103,10 @@ class Settings(BaseSettings):
     publish_s: float = Field(1.0, gt=0, le=_HOUR_S, description="how often a changed window is published")
 
     duplicate_horizon_s: int = Field(
-        86_400, ge=1, le=_YEAR_S, description="how long a post is remembered, to know it again"
+        86_400,
+        ge=1,
+        le=_YEAR_S,
+        description="how long a post is remembered, to know it again; never shorter than its text is kept",
     )
     content_hours: float = Field(
         24.0, gt=0, le=_DECADE_HOURS, description="how long posts' texts are kept, in every place"
@@ -173,6 +176,16 @@ class Settings(BaseSettings):
 
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="the least level that is logged")
     log_format: str = Field("text", pattern="^(text|json)$", description="how lines are logged: `text` or `json`")
+
+    @property
+    def content_ms(self) -> int:
+        """How long texts are kept."""
+        return round(self.content_hours * _HOUR_S * 1000)
+
+    @property
+    def remembered_ms(self) -> int:
+        """How long a post is known again: while its text is kept, its deletion has to find it."""
+        return max(self.duplicate_horizon_s * 1000, self.content_ms)
 
     @property
     def lanes(self) -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -24,25 +23,28 @@ from typing import Final
 from heartbeat.clock import Clock
 from heartbeat.errors import BadPost, FeedUnreachable
 from heartbeat.feeds.base import Delivery, FeedState, Rejected
-from heartbeat.feeds.jetstream_events import HostError
+from heartbeat.feeds.jetstream_events import AheadOfClock, HostError
 from heartbeat.feeds.jetstream_place import Place
 from heartbeat.feeds.jetstream_socket import (
+    CURSOR_ERRORS,
     LARGEST_READ,
     PING_AFTER_S,
     Address,
     CursorRefused,
     FrameTooLarge,
     Socket,
+    TryLater,
     connected,
 )
+from heartbeat.feeds.jetstream_turns import FIRST_WAIT_S, Turns
 from heartbeat.records import Post
 
 logger = logging.getLogger(__name__)
 
-LONGEST_WAIT_S: Final = 60.0
-FIRST_WAIT_S: Final = 0.5
 _AHEAD_US: Final = 900_000_000
 """How far the clocks of hosts may be ahead of ours."""
+_MOST_AHEAD: Final = 20
+"""So many events in a row that are further ahead are no rubbish: the host's clock is wrong, or this machine's."""
 _LEAST_GRACE_MS: Final = 4000
 """Events are a second or two on their way: with a shorter grace the feed would never be caught up."""
 _RECENT_MS: Final = 120_000
@@ -52,17 +54,15 @@ _STALLED_S: Final = 120.0
 """The network is never silent for so long: the next host, or the next connection, may hear more."""
 _GAP_US: Final = 60_000_000
 _LETTER_BYTES: Final = 65_536
-_AT_ONCE: Final = 24
 
 
 class BlueskyFeed:
     """See the module. Has to be opened on the event loop.
 
     Args:
-        hosts: addresses as in the setting `bluesky_hosts`; see `jetstream_socket.Address`.
+        hosts, first_wait_s: see `jetstream_turns.Turns`.
         clock: for lag, and for times in messages; waits are measured on the event loop.
         grace_ms: how far the watermark stays behind.
-        first_wait_s: before the second attempt in a row; doubles up to a minute, each time less up to a half by chance.
         ping_after_s: of silence.
     """
 
@@ -79,23 +79,21 @@ class BlueskyFeed:
         first_wait_s: float = FIRST_WAIT_S,
         ping_after_s: float = PING_AFTER_S,
     ) -> None:
-        self._addresses = [Address.of(host) for host in hosts]
-        self._clock, self._grace_ms = clock, grace_ms
-        self._first_wait_s, self._ping_after_s = first_wait_s, ping_after_s
-        self._turn = 0
-        self._failures = 0
+        self._turns = Turns(hosts, first_wait_s=first_wait_s)
+        self._clock, self._grace_ms, self._ping_after_s = clock, grace_ms, ping_after_s
 
     async def open(self, cursor: bytes | None) -> AsyncIterator[Delivery]:
         """See `base.Feed`. The cursor is a `Place`."""
         session = _Session(Place.read(cursor), self._clock, self._grace_ms, self._ping_after_s, self.name)
         while True:
-            address = self._addresses[self._turn % len(self._addresses)]
-            before, again, another = session.place.us, False, False
+            address = self._turns.address
+            before, again, another, alone_s = session.place.reached, False, False, 0.0
             try:
                 async with aclosing(session.follow(address)) as deliveries:
                     async for delivery in deliveries:
                         yield delivery
                 why, another = f"{address.host} is silent", True
+                session.place = session.place.without_number()  # it may count anew, and wait for that number
             except FrameTooLarge as error:
                 why, again = f"{address.host} {error}", True
                 yield session.skip(address)
@@ -104,14 +102,9 @@ class BlueskyFeed:
                 session.refused(address)
             except FeedUnreachable as error:
                 why = f"{address.host} {error}"
-            worked = session.place.us != before
-            self._failures = 1 if worked else self._failures + 1
-            if another or not (worked or again):  # another host repeats more: one that brought something comes first
-                self._turn += 1
-            wait_s = 0.0
-            if not again or self._failures > _AT_ONCE:
-                wait_s = min(self._first_wait_s * 2 ** min(self._failures - 1, 16), LONGEST_WAIT_S)
-                wait_s *= random.uniform(0.5, 1)
+                alone_s = error.after_s if isinstance(error, TryLater) else 0.0
+            worked = session.place.reached != before
+            wait_s = self._turns.left(worked=worked, again=again, another=another, alone_s=alone_s)
             at = datetime.fromtimestamp(self._clock.now_ms() / 1000 + wait_s, UTC)
             yield session.delivery((), (), FeedState.DISCONNECTED, f"{why}; next try at {at:%H:%M:%S} UTC")
             await asyncio.sleep(wait_s)
@@ -126,7 +119,8 @@ class _Session:
         self._caught_up = False
         self._from_now_on = False
         self._fresh = True
-        self._last_word: HostError | None = None
+        self._last_word: FeedUnreachable | None = None
+        self._ahead: list[Rejected] = []
         self._note = ""
 
     async def follow(self, address: Address) -> AsyncGenerator[Delivery, None]:
@@ -137,7 +131,7 @@ class _Session:
         """
         cursor = None if self._from_now_on else self.place.asked_of(address)
         async with connected(address, cursor, ping_after_s=self._ping_after_s) as socket:
-            self._from_now_on, self._last_word = False, None
+            self._from_now_on, self._last_word, self._ahead = False, None, []
             self._caught_up, self._fresh = cursor is None, True
             yield self.delivery((), (), self._state, self._note)
             async for frames in self._frames(socket):
@@ -172,7 +166,8 @@ class _Session:
         posts: list[Post] = []
         rejected: list[Rejected] = []
         parse, place, feed = address.parse, self.place, self._feed
-        latest_us = self._clock.now_ms() * 1000 + _AHEAD_US
+        now_us = self._clock.now_ms() * 1000
+        latest_us = now_us + _AHEAD_US
         us, seq, moved = place.us, None, False
         for frame in frames:
             try:
@@ -180,12 +175,20 @@ class _Session:
             except BadPost as error:
                 where = f"{address.host} after {us if seq is None else seq}"
                 cut = f" ({len(frame):,} bytes, of which the first are kept)" if len(frame) > _LETTER_BYTES else ""
-                rejected.append(Rejected(frame[:_LETTER_BYTES], f"{error}{cut}", where))
-                continue
+                letters = self._ahead if isinstance(error, AheadOfClock) else rejected
+                letters.append(Rejected(frame[:_LETTER_BYTES], f"{error}{cut}", where))
+                if len(self._ahead) < _MOST_AHEAD:
+                    continue
+                self._last_word = FeedUnreachable("is ahead of this machine's clock; one of the two is wrong")
+                break
             except HostError as error:
-                self._last_word = error
+                known = CURSOR_ERRORS.get(error.name)
+                self._last_word = error if known is None else CursorRefused(known)
                 break
             if event_us is not None:
+                if self._ahead:  # what follows is in time: those were rubbish
+                    rejected += self._ahead
+                    self._ahead = []
                 if self._fresh:
                     self._fresh = False
                     if us is not None and event_us - us > _GAP_US:
@@ -196,7 +199,7 @@ class _Session:
             if told:
                 logger.info("%s: %s says %s", feed, address.host, told)
         if us is not None and moved:
-            self.place = place.past(address, us, seq)
+            self.place = place.past(address, us, seq, now_us)
             lag_ms = self._clock.now_ms() - us // 1000
             grace_ms = max(self._grace_ms, _LEAST_GRACE_MS)
             self._caught_up = lag_ms <= (grace_ms if self._caught_up else grace_ms / 2)

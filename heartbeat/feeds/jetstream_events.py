@@ -56,7 +56,15 @@ class Event(NamedTuple):
 
 
 class HostError(FeedUnreachable):
-    """The host ends the stream and says why, such as `ConsumerTooSlow`."""
+    """The host ends the stream and says why: `name`, such as `ConsumerTooSlow`."""
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class AheadOfClock(BadPost):
+    """An event's time has not come yet. One of them is rubbish; if all are so, some clock is wrong."""
 
 
 Parse: TypeAlias = Callable[[bytes, str, int], Event]
@@ -68,6 +76,7 @@ def parse_v1(frame: bytes, feed: str, latest_us: int) -> Event:
 
     Raises:
         BadPost: it is rubbish; the message holds nothing of its values.
+        AheadOfClock: so is its time, as far as this machine's clock is right.
     """
     event = _object(frame)
     kind, us = event.get("kind"), event.get("time_us")
@@ -94,7 +103,9 @@ def parse_v2(frame: bytes, feed: str, latest_us: int) -> Event:
     outer = envelope.get("$type")
     if outer == "error":
         name = envelope.get("error")
-        raise HostError(f"says {name}" if type(name) is str and name.isidentifier() else "ends the stream by an error")
+        if type(name) is str and name.isidentifier():
+            raise HostError(f"says {name}", name)
+        raise HostError("ends the stream by an error")
     if type(outer) is not str:
         raise wrong("$type", outer, "text")
     if outer != "message":
@@ -187,8 +198,10 @@ def _part(outer: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _check_time(name: str, us: int, latest_us: int) -> None:
-    if not EARLIEST_US <= us <= latest_us:
-        raise BadPost(f"{name} is out of range: before 2017, or after this machine's clock")
+    if us > latest_us:
+        raise AheadOfClock(f"{name} is out of range: after this machine's clock")
+    if us < EARLIEST_US:
+        raise BadPost(f"{name} is out of range: before 2017")
 
 
 def _microseconds(value: Any) -> int:

@@ -30,6 +30,8 @@ class Place:
         seq: its number there, if it has one.
         floor: on that host nothing before this cursor may be asked for: a frame that cannot be read lies there.
         tries: how often in a row that frame has been met.
+        reached: how far the network's time has been followed on any host, but never beyond this machine's clock. What
+            is repeated does not take it back, so connections that break early cannot lead ever further back.
     """
 
     us: int | None = None
@@ -37,6 +39,7 @@ class Place:
     seq: int | None = None
     floor: int | None = None
     tries: int = 0
+    reached: int | None = None
 
     @classmethod
     def read(cls, cursor: bytes | None) -> Place:
@@ -57,15 +60,18 @@ class Place:
         here = address.host == self.host
         if here and self.seq is not None and address.v2:
             return self.seq if self.floor is None else max(self.seq, self.floor)
-        cursor = self.us - (REWIND_US if here else REWIND_ELSEWHERE_US)
+        elsewhere = (self.us if self.reached is None else self.reached) - REWIND_ELSEWHERE_US
+        cursor = max(self.us - REWIND_US, elsewhere) if here else elsewhere
         return cursor if self.floor is None or not here or self.floor < cursor else self.floor
 
-    def past(self, address: Address, us: int, seq: int | None) -> Place:
-        """Behind the next event. A floor stays for as long as rewinding would reach below it."""
+    def past(self, address: Address, us: int, seq: int | None, now_us: int) -> Place:
+        """Behind the next event, which has come now. A floor stays for as long as rewinding would reach below it."""
         floor = self.floor
         if floor is not None and (seq is not None or self.host != address.host or us - REWIND_US > floor):
             floor = None
-        return Place(us, address.host, seq, floor)
+        before = self.us if self.reached is None else self.reached
+        reached = min(us, now_us) if before is None else max(before, min(us, now_us))
+        return Place(us, address.host, seq, floor, reached=reached)
 
     def beyond(self, address: Address) -> Place:
         """Behind a frame that could not be read, and whose place is not known: each time twice as far.
@@ -81,4 +87,4 @@ class Place:
 
     def without_number(self) -> Place:
         """The same place by its time alone: the host does not know the number any more."""
-        return replace(self, seq=None, floor=None)
+        return self if self.seq is None else replace(self, seq=None, floor=None)

@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -22,6 +23,7 @@ import aiohttp
 from heartbeat.errors import FeedUnreachable
 from heartbeat.feeds.jetstream_events import POSTS, Parse, parse_v1, parse_v2
 from heartbeat.feeds.resolver import DaemonResolver
+from heartbeat.retry_after import retry_after_s
 
 V2_PATH: Final = "/xrpc/network.bsky.jetstream.subscribeEvents"
 LARGEST_ASKED: Final = 2**20
@@ -35,6 +37,12 @@ _MOST_BYTES: Final = 2 * LARGEST_READ
 _V2_PROTOCOL: Final = "xrpc.v1.json"
 _LONGEST_ANSWER: Final = 65_536
 _CLOSING_S: Final = 1.0
+LONGEST_LATER_S: Final = 900.0
+"""A host may ask to be left alone for longer: it is not believed."""
+CURSOR_ERRORS: Final = {
+    "CursorTooOld": "does not keep what lies so far back",
+    "FutureCursor": "does not know the place: it counts anew",
+}
 
 
 class FrameTooLarge(FeedUnreachable):
@@ -42,7 +50,15 @@ class FrameTooLarge(FeedUnreachable):
 
 
 class CursorRefused(FeedUnreachable):
-    """The host does not keep what lies at the cursor any more."""
+    """The host does not keep what lies at the cursor any more, or has never had it."""
+
+
+class TryLater(FeedUnreachable):
+    """The host refuses, and says how long it wants to be left alone: `after_s`."""
+
+    def __init__(self, message: str, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,20 +177,20 @@ async def connected(
     cursor: int | None,
     *,
     ping_after_s: float = PING_AFTER_S,
-    connect_s: float = CONNECT_S,
 ) -> AsyncIterator[Socket]:
     """A connection that delivers from the cursor on (None: from now on).
 
     Raises:
-        CursorRefused: the cursor is too old for the host.
+        CursorRefused: the cursor is too old for the host, or not from it.
+        TryLater: it refuses for a while.
         FeedUnreachable: the host cannot be reached, or refuses.
     """
-    timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
+    timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S)
     connector = aiohttp.TCPConnector(resolver=DaemonResolver(), family=socket.AF_UNSPEC, force_close=True)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         url = f"{address.url}?{address.query(cursor)}"
         try:
-            async with asyncio.timeout(connect_s):
+            async with asyncio.timeout(CONNECT_S):
                 ws = await session.ws_connect(
                     url,
                     protocols=(_V2_PROTOCOL,) if address.v2 else (),
@@ -184,10 +200,15 @@ async def connected(
                     timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING_S),
                 )
         except TimeoutError:
-            raise FeedUnreachable(f"does not answer within {connect_s:.0f} s") from None
+            raise FeedUnreachable(f"does not answer within {CONNECT_S:.0f} s") from None
         except aiohttp.WSServerHandshakeError as error:
-            if error.status == 400 and cursor is not None and await _refusal(session, url) == "CursorTooOld":
-                raise CursorRefused("does not keep what lies so far back") from None
+            if error.status == 400 and cursor is not None:
+                why = CURSOR_ERRORS.get(await _refusal(session, url))
+                if why is not None:
+                    raise CursorRefused(why) from None
+            after_s = retry_after_s(error.headers, datetime.now(UTC), most_s=LONGEST_LATER_S)
+            if after_s is not None:
+                raise TryLater(f"refuses with status {error.status}", after_s) from None
             raise FeedUnreachable(f"refuses with status {error.status}") from None
         except aiohttp.ClientConnectorDNSError:
             raise FeedUnreachable("cannot be found (no network?)") from None
@@ -236,6 +257,8 @@ def _lost(message: Any) -> FeedUnreachable:
 def _why(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "has a certificate that is not valid"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "does not speak TLS"
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
         return "refuses the connection"
     if isinstance(error, aiohttp.ClientConnectorError):

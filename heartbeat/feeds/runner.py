@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,9 +21,10 @@ from heartbeat.errors import FeedError, FeedUnreachable, HeartbeatError, LogUnav
 from heartbeat.feeds.base import Delivery, Feed, FeedState
 from heartbeat.feeds.cursors import standing
 from heartbeat.feeds.known import Known
+from heartbeat.feeds.owed import Owed
 from heartbeat.feeds.promises import Promises, Says
 from heartbeat.feeds.status import FeedInfo, FeedStatus
-from heartbeat.feeds.units import Lateness, Units
+from heartbeat.feeds.units import Lateness, Unit, Units
 from heartbeat.health import HealthBoard, State
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task
@@ -36,6 +38,8 @@ _LOOK_AGAIN_S: Final = 0.05
 _TELL_AFTER_S: Final = 5.0
 """Waiting for the agents is how a replay at full speed works; only a longer wait is told."""
 _ANSWER_WITHIN_S: Final = 30.0
+_TELL_AGAIN_S: Final = 60.0
+"""Trouble that comes and goes is logged this often."""
 
 
 class _Stopped(Exception):
@@ -52,7 +56,7 @@ class FeedRunner:
         codec: encodes records with the log's schema ids.
         clock: for event times; waits are measured on the event loop.
         health: gets `feed/NAME`.
-        settings: grace_s, heartbeat_s, duplicate_horizon_s and max_lag_posts are used.
+        settings: grace_s, heartbeat_s, duplicate_horizon_s, content_hours and max_lag_posts are used.
         lag: how many messages the slowest stage has not read yet.
         paused_reason: why nothing may be written now (a cap is reached), or None.
         backoff_s: the first wait after a failure; doubles up to a minute.
@@ -94,8 +98,8 @@ class FeedRunner:
         )
         known = None
         if getattr(feed, "knows_authors", False):
-            horizon_ms = settings.duplicate_horizon_s * 1000
-            known = Known(log, feed.name, horizon_ms=horizon_ms, now_ms=clock.now_ms)
+            owed = Owed(log, clock, content_ms=settings.content_ms)
+            known = Known(log, feed.name, horizon_ms=settings.remembered_ms, now_ms=clock.now_ms, owed=owed)
         self._units = Units(
             feed, served, log=log, codec=codec, clock=clock, promises=self._promises, lateness=lateness, known=known
         )
@@ -103,6 +107,7 @@ class FeedRunner:
         self._standing = standing(log, feed.name)
         self._first_backoff_s, self._failures = backoff_s, 0
         self._stopping = asyncio.Event()
+        self._told_at: dict[str, float] = {}
 
     async def run(self) -> None:
         """Feed the log until the feed has ended, is stopped, or says that its files cannot be used.
@@ -151,6 +156,9 @@ class FeedRunner:
     async def _session(self) -> None:
         """One life of the feed's iterator, from the durable cursor on."""
         self._standing = standing(self._log, self.feed.name)
+        for unit in self._units.unfinished():
+            await self._room()
+            await self._write(unit)
         iterator = self.feed.open(self._standing.cursor)
         opened_at = self._timer()
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -183,19 +191,14 @@ class FeedRunner:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Write one delivery, again and again while the log cannot."""
-        unit, after, says = self._units.of(delivery, self._standing)
-        wait_s = self._first_backoff_s
-        while True:
-            try:
-                await self._durable(unit)
-                break
-            except LogUnavailable as error:
-                self._trouble("paused", State.WAITING, str(error), "it is tried again until it succeeds")
-                await self._pause(wait_s)
-                wait_s = min(2 * wait_s, _LONGEST_BACKOFF_S)
-        self._standing, self._failures = after, 0
-        self._promises.delivered(len(delivery.posts), says)
-        self._status.delivered(len(delivery.posts), unit)
+        for unit in self._units.of(delivery, self._standing):
+            await self._write(unit)
+            if unit.after is None:
+                await self._room()
+                continue
+            self._standing, self._failures = unit.after, 0
+            self._promises.delivered(len(delivery.posts), unit.says)
+            self._status.delivered(len(delivery.posts))
         match delivery.state:
             case FeedState.ENDED:
                 self._status.show("ended")
@@ -209,6 +212,19 @@ class FeedRunner:
             case _:
                 self._status.show(delivery.state.value, delivery.why)
                 self._health.report(self._part, State.OK, delivery.why)
+
+    async def _write(self, unit: Unit) -> None:
+        """Write a unit, again and again while the log cannot."""
+        wait_s = self._first_backoff_s
+        while True:
+            try:
+                await self._durable(unit.write)
+                break
+            except LogUnavailable as error:
+                self._trouble("paused", State.WAITING, str(error), "it is tried again until it succeeds")
+                await self._pause(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_BACKOFF_S)
+        self._status.written(unit.write)
 
     async def _idle(self, open_for_s: float) -> None:
         """Nothing arrives: a feed that is caught up goes on promising; one that never answered is told as away."""
@@ -286,8 +302,14 @@ class FeedRunner:
         return final
 
     def _trouble(self, shown: str, state: State, why: str, remedy: str) -> None:
+        before = self._health.get(self._part)
+        other = before is not None and before.state is state and self._status.state != shown
         self._status.show(shown, why)
         self._health.report(self._part, state, why, remedy)
+        if other and self._timer() - self._told_at.get(shown, -math.inf) >= _TELL_AGAIN_S:
+            # as for health it waits as before, and says nothing of it
+            self._told_at[shown] = self._timer()
+            logger.warning("%s is %s: %s", self._part, shown, why)
 
     async def _pause(self, seconds: float) -> None:
         """Wait. Raises `_Stopped` as soon as the runner is stopped."""

@@ -64,9 +64,12 @@ class FeedStatus:
             self.since_ms = self._clock.now_ms()
         self.state, self.why = state, why
 
-    def delivered(self, posts: int, written: UnitWrite) -> None:
-        """So many posts have become durable, by this unit."""
-        self.written_bytes += sum(len(append.value or b"") for append in written.appends)
+    def written(self, unit: UnitWrite) -> None:
+        """A unit has become durable."""
+        self.written_bytes += sum(len(append.value or b"") for append in unit.appends)
+
+    def delivered(self, posts: int) -> None:
+        """So many posts have become durable."""
         self._recent.append((self._timer(), posts))
 
     @property

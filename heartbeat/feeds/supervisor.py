@@ -14,9 +14,9 @@ from heartbeat.feeds.base import Feed
 from heartbeat.feeds.bluesky import BlueskyFeed
 from heartbeat.feeds.cursors import check_replay, standings
 from heartbeat.feeds.demo import DemoFeed
+from heartbeat.feeds.encoder import Encoder
 from heartbeat.feeds.runner import FeedRunner
 from heartbeat.feeds.status import FeedInfo
-from heartbeat.feeds.units import Encoder
 from heartbeat.health import HealthBoard
 from heartbeat.settings import Settings
 from heartbeat.tasks import EVERYTHING, Matcher, Task

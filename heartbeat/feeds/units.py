@@ -1,22 +1,26 @@
-"""From a delivery to the unit that is written: posts with their tasks, dead letters, heartbeats, the cursor."""
+"""From a delivery to the units that are written: posts with their tasks, dead letters, heartbeats, the cursor.
+
+A delivery is one unit, unless accounts are gone in it that have written much: their posts are deleted in units of their
+own, of a bounded size, before anything that came after. The cursor moves with the last one.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from heartbeat.clock import Clock
 from heartbeat.codec import Codec
 from heartbeat.engine.log import Append, Log, Put, UnitWrite
-from heartbeat.errors import UnencodableRecord
 from heartbeat.feeds.base import Delivery, Feed, Rejected
 from heartbeat.feeds.cursors import Standing
+from heartbeat.feeds.encoder import Encoder, Passed
 from heartbeat.feeds.known import Known
 from heartbeat.feeds.promises import Promises, Says, says_of
-from heartbeat.records import Heartbeat, Post
+from heartbeat.records import Post
 from heartbeat.tasks import Matcher, Task
-from heartbeat.topics import CURSORS, DEADLETTERS, INGEST, partition_of, post_key
+from heartbeat.topics import CURSORS, DEADLETTERS, INGEST, partition_of
 from heartbeat.windows.ids import Layout
 
 EARLIEST_MS: Final = 15 * 60_000
@@ -48,73 +52,12 @@ def dead_letter(feed: str, rejected: Rejected, partitions: int, now_ms: int) -> 
     return Append(DEADLETTERS.name, partition_of(feed, partitions), feed.encode(), rejected.raw, headers)
 
 
-_TASKS: Final = Post._fields.index("tasks")
+class Unit(NamedTuple):
+    """What is written at once; where the feed stands then (None: as before), and what its heartbeats say, if any."""
 
-
-class Encoder:
-    """Makes messages of one feed's posts and heartbeats."""
-
-    def __init__(self, feed: str, tasks: Matcher, codec: Codec, partitions: int) -> None:
-        self._feed, self._match, self._codec, self._partitions = feed, tasks.match, codec, partitions
-
-    def posts(self, posts: Iterable[Post], place: str) -> tuple[list[Append], list[Rejected]]:
-        """Messages for the posts that belong to a task, and for every edit and deletion; what cannot be written."""
-        match = self._match
-        matched = [(post, match(post.content)) for post in posts]
-        return self._written(
-            [(post, tasks) for post, tasks in matched if tasks or post.rev or post.op == "delete"], place
-        )
-
-    def posts_of_authors(
-        self, posts: Sequence[Post], known: Known, place: str
-    ) -> tuple[list[Append], list[Rejected], list[Put]]:
-        """The same, but of edits and deletions only those of known posts; and what becomes known."""
-        match = self._match
-        matched = [(post, match(post.content) if post.op == "upsert" else ()) for post in posts]
-        concerned = [(post, tasks) for post, tasks in matched if tasks or post.rev or post.op == "delete"]
-        unit = known.open(post.author or "" for post, _ in concerned)
-        passed: list[tuple[Post, Sequence[str]]] = []
-        for post, tasks in concerned:
-            author = post.author or ""
-            if post.op == "delete" and not post.id:
-                passed += [(post._replace(id=post_id), ()) for post_id in unit.take(author, post.received_ms)]
-            elif tasks or unit.has(author, post.id, post.received_ms):
-                passed.append((post, tasks))
-                if post.op == "upsert":
-                    unit.add(author, post.id, post.received_ms)
-        return (*self._written(passed, place), unit.puts())
-
-    def _written(self, posts: Iterable[tuple[Post, Sequence[str]]], place: str) -> tuple[list[Append], list[Rejected]]:
-        appends: list[Append] = []
-        rejected: list[Rejected] = []
-        encode, partitions = self._codec.encode, self._partitions
-        for post, tasks in posts:
-            try:
-                if not post.id or not post.source or "\n" in post.source:
-                    raise UnencodableRecord("a post without a usable id or source")
-                key = post_key(post.source, post.id)
-                value = encode(Post._make((*post[:_TASKS], [*tasks], *post[_TASKS + 1 :])))  # `_replace`, faster
-                appends.append(Append(INGEST.name, partition_of(key, partitions), key.encode(), value))
-            except (UnencodableRecord, UnicodeEncodeError) as error:
-                reason = str(error) if isinstance(error, UnencodableRecord) else "text that is no Unicode"
-                raw = json.dumps(post._asdict(), default=str).encode()
-                rejected.append(Rejected(raw, reason, place))
-        return appends, rejected
-
-    def heartbeats(
-        self, watermark_ms: int, connected: bool, caught_up: bool, *, tasks: Sequence[str] | None
-    ) -> list[Append]:
-        """One message for every partition."""
-        key = self._feed.encode()
-        return [
-            Append(
-                INGEST.name,
-                partition,
-                key,
-                self._codec.encode(Heartbeat(self._feed, partition, watermark_ms, caught_up, connected, tasks)),
-            )
-            for partition in range(self._partitions)
-        ]
+    write: UnitWrite
+    after: Standing | None = None
+    says: Says | None = None
 
 
 class Lateness:
@@ -174,22 +117,39 @@ class Units:
         self._log, self._clock, self._promises = log, clock, promises
         self._encoder = Encoder(feed.name, Matcher(tasks), codec, log.partitions(INGEST.name))
 
-    def of(self, delivery: Delivery, before: Standing) -> tuple[UnitWrite, Standing, Says | None]:
-        """What to write for a delivery, where the feed stands then, and what its heartbeats say, if there are any."""
+    def of(self, delivery: Delivery, before: Standing) -> Iterator[Unit]:
+        """What to write for a delivery. A unit has to be durable before the next one is asked for."""
         posts = (
             [clamped(post) for post in delivery.posts]
             if self._feed.live
             else self._lateness.marked(delivery.posts, before.watermark_ms)
         )
         place = delivery.cursor.decode(errors="backslashreplace")
-        puts: list[Put] = []
         if self._known is None:
-            appends, unusable = self._encoder.posts(posts, place)
-        else:
-            appends, unusable, puts = self._encoder.posts_of_authors(posts, self._known, place)
-        partitions, now_ms = self._log.partitions(DEADLETTERS.name), self._clock.now_ms()
-        rejected = [*delivery.rejected, *unusable]
-        letters = [dead_letter(self._feed.name, item, partitions, now_ms) for item in rejected]
+            yield self._last(delivery, before, posts, Passed(*self._encoder.posts(posts, place), []))
+            return
+        matched = rejected = 0
+        for part in self._encoder.posts_of_authors(posts, self._known, place):
+            if part.last:
+                counted = replace(before, matched=before.matched + matched, rejected=before.rejected + rejected)
+                yield self._last(delivery, counted, posts, part)
+            else:
+                matched, rejected = matched + len(part.appends), rejected + len(part.rejected)
+                yield self._part(part)
+
+    def unfinished(self) -> Iterator[Unit]:
+        """What is left of an account whose deletion was cut off. As with `of`, one after the other."""
+        gone = None if self._known is None else self._known.unfinished()
+        if gone is not None and self._known is not None:
+            for part in self._encoder.gone(gone, self._known, ""):
+                yield self._part(part)
+
+    def _part(self, part: Passed) -> Unit:
+        return Unit(UnitWrite([*part.appends, *self._letters(part.rejected)], puts=part.puts))
+
+    def _last(self, delivery: Delivery, before: Standing, posts: Sequence[Post], part: Passed) -> Unit:
+        """The unit that moves the cursor."""
+        rejected = [*delivery.rejected, *part.rejected]
         after = Standing(
             feed=self._feed.name,
             cursor=delivery.cursor,
@@ -197,13 +157,17 @@ class Units:
             tasks=self._tasks,
             watermark_ms=self._promises.watermark(delivery, posts, before.watermark_ms),
             posts=before.posts + len(delivery.posts),
-            matched=before.matched + len(appends),
+            matched=before.matched + len(part.appends),
             rejected=before.rejected + len(rejected),
         )
-        says = says_of(delivery.state) if self._promises.due(delivery) else None
+        puts, says = part.puts, says_of(delivery.state) if self._promises.due(delivery) else None
         if says is not None and self._known is not None:
             puts = [*self._known.forgotten(), *puts]  # of one row the last word counts
-        return self.closed([*appends, *letters], after, says, puts), after, says
+        return Unit(self.closed([*part.appends, *self._letters(rejected)], after, says, puts), after, says)
+
+    def _letters(self, rejected: Iterable[Rejected]) -> list[Append]:
+        partitions, now_ms = self._log.partitions(DEADLETTERS.name), self._clock.now_ms()
+        return [dead_letter(self._feed.name, item, partitions, now_ms) for item in rejected]
 
     def closed(self, appends: list[Append], after: Standing, says: Says | None, puts: Sequence[Put] = ()) -> UnitWrite:
         """A unit of these messages, behind them heartbeats that say this (None: none), and the cursor."""

@@ -50,8 +50,8 @@ class Upkeep:
         self._sweep: Iterator[None] = iter(())
         self._swept_ms: int | None = None
         self._truncated_ms: int | None = None
-        self.erased = False
-        """Texts were erased in the file, but may still be read in the WAL."""
+        self.erased = True
+        """Texts were erased in the file, but may still be read in the WAL: perhaps by a life that was killed."""
 
     def step(self, now_ms: int) -> bool:
         """Do a little of what is due; gives whether there is more."""

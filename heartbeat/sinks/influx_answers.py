@@ -17,12 +17,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Final
 
 import aiohttp
 import orjson
+
+from heartbeat.retry_after import retry_after_s
 
 LONGEST_TEXT: Final = 300
 LONGEST_WAIT_S: Final = 3_600.0
@@ -92,7 +93,7 @@ def answer_of(status: int, body: bytes | str | None, headers: Mapping[str, str] 
     if status in REMEDIES or 300 <= status < 400:
         return Answer(Kind.DENIED, why, REMEDIES.get(status, _REDIRECTED))
     if status in (429, 503):
-        return Answer(Kind.LATER, why, after_s=_wait_s((headers or {}).get("Retry-After"), now))
+        return Answer(Kind.LATER, why, after_s=retry_after_s(headers, now, most_s=LONGEST_WAIT_S))
     return Answer(Kind.DOWN, why, unsure=True)
 
 
@@ -144,17 +145,6 @@ def text_of(body: bytes | str | None) -> str:
 
 def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
-
-
-def _wait_s(header: str | None, now: datetime) -> float | None:
-    """`Retry-After`: seconds or a date; None if it is neither."""
-    if header is None:
-        return None
-    try:
-        wait_s = float(header) if header.strip().isdigit() else (parsedate_to_datetime(header) - now).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(max(wait_s, 0.0), LONGEST_WAIT_S)
 
 
 def _ms(text: str) -> int | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ from heartbeat.testing import websocket
 from heartbeat.testing.jetstream_connection import Connection
 from heartbeat.testing.jetstream_story import FIRST_SEQ, Shares, Story
 from heartbeat.testing.jetstream_streams import Playing, Stream
-from heartbeat.testing.jetstream_troubles import KINDS, Trouble, parse_troubles
+from heartbeat.testing.jetstream_troubles import KINDS, Refusal, Trouble, parse_troubles
 
 _TIME_FROM: Final = 10**15
 
@@ -43,10 +44,13 @@ class JetstreamServer:
         port: 0 for any that is free.
         oldest: the first event that it still has; v1 begins there, v2 refuses what is older.
         events_per_s: the most that a connection gets; None: as fast as it takes them.
+        tls: speaks TLS by it.
 
     Attributes:
         asked: the query of every connection, in order.
         met: the troubles that happened.
+        refuses: what every request is answered with, if not None: a status, a body, further headers.
+        mute: it takes connections and says nothing.
     """
 
     def __init__(
@@ -57,13 +61,15 @@ class JetstreamServer:
         port: int = 0,
         oldest: int = 0,
         events_per_s: float | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.stream, self.port, self.oldest, self.events_per_s = stream, port, oldest, events_per_s
+        self._tls = tls
         self.troubles = sorted(troubles, key=lambda trouble: trouble.at)
         self.asked: list[dict[str, list[str]]] = []
         self.met: list[Trouble] = []
-        self.refuses: tuple[int, bytes] | None = None
-        """What every request is answered with, if not None: a status and a body."""
+        self.refuses: Refusal | None = None
+        self.mute = False
         self._listening: asyncio.Server | None = None
         self._talking: set[asyncio.Task[None]] = set()
         self._away: asyncio.Task[None] | None = None
@@ -86,7 +92,7 @@ class JetstreamServer:
 
     async def listen(self) -> None:
         """Be reachable."""
-        self._listening = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
+        self._listening = await asyncio.start_server(self._accepted, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._listening.sockets[0].getsockname()[1]
 
     async def go_away(self) -> None:
@@ -119,12 +125,14 @@ class JetstreamServer:
         request = await websocket.read_request(reader)
         if request is None:
             return
+        if self.mute:
+            await asyncio.sleep(86_400)
         parts = urlsplit(request.target)
         asked, numbered = parse_qs(parts.query), parts.path == V2_PATH
         self.asked.append(asked)
         refusal = self._refusal(asked, numbered)
         if refusal is not None:
-            writer.write(websocket.answer(refusal[0], "Refused", refusal[1]))
+            writer.write(websocket.answer(refusal.status, "Refused", refusal.body, headers=refusal.headers))
             await writer.drain()
             return
         writer.write(websocket.accept(request, "xrpc.v1.json" if numbered else None))
@@ -141,12 +149,14 @@ class JetstreamServer:
                 task.cancel()
             await asyncio.gather(listening, sending, return_exceptions=True)
 
-    def _refusal(self, asked: dict[str, list[str]], numbered: bool) -> tuple[int, bytes] | None:
+    def _refusal(self, asked: dict[str, list[str]], numbered: bool) -> Refusal | None:
         if self.refuses is not None:
             return self.refuses
         cursor = int(asked.get("cursor", ["0"])[0])
         if numbered and 0 < cursor < _TIME_FROM and cursor < FIRST_SEQ + self.oldest:
-            return 400, orjson.dumps({"error": "CursorTooOld", "message": "the cursor is too old"})
+            return Refusal(400, orjson.dumps({"error": "CursorTooOld", "message": "the cursor is too old"}))
+        if numbered and FIRST_SEQ + self.stream.size() < cursor < _TIME_FROM:
+            return Refusal(400, orjson.dumps({"error": "FutureCursor", "message": "the cursor is in the future"}))
         return None
 
     def _begin(self, asked: dict[str, list[str]], numbered: bool) -> int:
@@ -162,7 +172,7 @@ class JetstreamServer:
         """What goes wrong before an event, now."""
         for trouble in self.troubles:
             if trouble.at == at:
-                if trouble.kind != "huge":
+                if trouble.kind not in ("huge", "claim"):
                     self.troubles.remove(trouble)
                 self.met.append(trouble)
                 return trouble

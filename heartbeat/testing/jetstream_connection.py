@@ -93,6 +93,12 @@ class Connection:
             write(websocket.frame(b'{"padding":"' + b"x" * int(n) + b'"}'))
             await self._writer.drain()
             return at + 1
+        elif kind == "claim":
+            write(websocket.head(int(n)))
+            for _ in range(min(int(n), 20_000_000) // 2**16):
+                write(b"x" * 2**16)
+                await self._writer.drain()
+            await self._hang()
         elif kind == "close":
             write(websocket.close(int(n), "enough"))
             await asyncio.sleep(0.2)

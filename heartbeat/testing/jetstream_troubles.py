@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 KINDS: Final = {
@@ -14,6 +16,7 @@ KINDS: Final = {
     "rubbish": "frames that are no events",
     "pieces": "the next event comes in fragments, with a ping between",
     "huge": "the event is a frame of N bytes, each time that the stream passes here",
+    "claim": "a frame says that it has N bytes, and the first megabytes of it come, each time",
     "close": "the connection is closed with code N",
     "slow": "the host says that its client is too slow",
     "away": "the host is not there for N seconds",
@@ -32,8 +35,16 @@ RUBBISH: Final = (
 )
 
 
+class Refusal(NamedTuple):
+    """An answer that makes no WebSocket of a connection."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
 class Trouble(NamedTuple):
-    """Something that goes wrong before the event of a number is sent; once, but for `huge`."""
+    """Something that goes wrong before the event of a number is sent; once, but for `huge` and `claim`."""
 
     kind: str
     at: int

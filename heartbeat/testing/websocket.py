@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 TEXT: Final = 1
@@ -33,6 +35,11 @@ def frame(payload: bytes, opcode: int = TEXT, *, final: bool = True) -> bytes:
     else:
         head = bytes((opcode | 0x80 * final, 127)) + size.to_bytes(8, "big")
     return head + payload
+
+
+def head(size: int, opcode: int = TEXT) -> bytes:
+    """The beginning of a frame that claims to be so long, and at least 64 KiB."""
+    return bytes((opcode | 0x80, 127)) + size.to_bytes(8, "big")
 
 
 def close(code: int, reason: str = "") -> bytes:
@@ -66,13 +73,20 @@ def accept(request: Request, protocol: str | None = None) -> bytes:
     return "\r\n".join((*lines, "", "")).encode()
 
 
-def answer(status: int, phrase: str, body: bytes = b"", kind: str = "application/json") -> bytes:
+def answer(
+    status: int,
+    phrase: str,
+    body: bytes = b"",
+    kind: str = "application/json",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """Any other answer, after which the connection ends."""
     lines = [
         f"HTTP/1.1 {status} {phrase}",
         f"Content-Type: {kind}",
         f"Content-Length: {len(body)}",
         "Connection: close",
+        *(f"{name}: {value}" for name, value in headers.items()),
     ]
     return "\r\n".join((*lines, "", "")).encode() + body
 

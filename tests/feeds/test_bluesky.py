@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from heartbeat.engine.log import UnitWrite
 from heartbeat.errors import LogUnavailable
 from heartbeat.feeds import bluesky as bluesky_module
+from heartbeat.feeds import jetstream_socket
 from heartbeat.feeds.base import Delivery, FeedState
 from heartbeat.feeds.bluesky import BlueskyFeed
+from heartbeat.feeds.encoder import TAKEN_AT_ONCE
 from heartbeat.feeds.jetstream_place import REWIND_ELSEWHERE_US, REWIND_US, Place
+from heartbeat.feeds.jetstream_socket import V2_PATH, Address
 from heartbeat.health import State
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.jetstream import JetstreamServer
 from heartbeat.testing.jetstream_story import FIRST_SEQ, Said, Shares, Story, rfc3339, tid
 from heartbeat.testing.jetstream_streams import Told
-from heartbeat.testing.jetstream_troubles import KINDS, Trouble, parse_troubles
+from heartbeat.testing.jetstream_troubles import KINDS, Refusal, Trouble, parse_troubles
 from tests.feeds.world import NOW_MS, Running, World, task, until
 
 NOW_US = NOW_MS * 1000
@@ -194,7 +203,7 @@ async def test_v2_is_asked_in_its_own_words() -> None:
 
 async def test_hosts_are_tried_in_turn_until_one_answers() -> None:
     async with JetstreamServer(Told([said(-1)])) as away, JetstreamServer(Told([said(-1)])) as refuses:
-        refuses.refuses = 503, b""
+        refuses.refuses = Refusal(503)
         await away.go_away()
         async with JetstreamServer(Told([said(-1)])) as good:
             got = await deliveries(feed(away.url(), refuses.url(), good.url(2)), behind(-2), 1)
@@ -311,7 +320,7 @@ async def test_a_number_that_is_too_old_goes_on_with_the_oldest_and_says_so(capl
 async def test_a_host_that_takes_no_old_cursor_at_all_is_asked_for_what_is_new() -> None:
     told = Told([said(-3600)])
     async with JetstreamServer(told) as server:
-        server.refuses = 400, b'{"error":"CursorTooOld"}'
+        server.refuses = Refusal(400, b'{"error":"CursorTooOld"}')
         opened = feed(server.url()).open(behind(-7200))
         assert (await anext(opened)).state is FeedState.DISCONNECTED
         server.refuses = None
@@ -329,8 +338,144 @@ async def test_times_that_cannot_be_move_no_cursor() -> None:
         got = await deliveries(feed(server.url()), behind(-4), 2)
     assert Place.read(got[-1].cursor).us == NOW_US - 2 * SECOND_US
     assert {letter.reason for one in got for letter in one.rejected} == {
-        "time_us is out of range: before 2017, or after this machine's clock"
+        "time_us is out of range: before 2017",
+        "time_us is out of range: after this machine's clock",
     }
+
+
+async def test_a_clock_that_is_wrong_loses_nothing_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    told = Told([said(at / 100 - 4) for at in range(300)])
+    async with JetstreamServer(told) as server:
+        await world.stand("bluesky", behind(-5))
+        world.clock.advance(-3600)
+        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])) as runner:
+            await until(lambda: "ahead of this machine's clock; one of the two is wrong" in runner.info().why)
+            assert world.standing("bluesky").cursor == behind(-5), "what cannot be placed is not passed by"
+            world.clock.advance(3600)
+            await until(lambda: len(world.posts()) == 300)
+    assert not world.records("deadletters")
+    assert len([record for record in caplog.records if "ahead of this" in record.getMessage()]) == 1
+
+
+async def test_a_host_whose_clock_is_wrong_is_left_and_misleads_no_other() -> None:
+    fast = [said(at / 10 - 30 + 3600) for at in range(100)]
+    ahead = [said(at / 10 - 30 + 600) for at in range(100)]
+    right = [said(at / 10 - 30) for at in range(200)]
+    async with JetstreamServer(Told(fast)) as wrong, JetstreamServer(Told(ahead)) as off, JetstreamServer(Told(right)):
+        got = await deliveries(feed(wrong.url(), off.url()), behind(-31), 100)
+        assert any("ahead of this machine's clock" in one.why for one in got)
+        await off.go_away()
+        async with JetstreamServer(Told(right)) as good:
+            rest = await deliveries(feed(good.url()), got[-1].cursor, 200)
+    assert {event.text for event in right} == set(texts(rest)), "asked for by a time that has been, not by that host's"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ws://a", "ws://b", f"ws://c{V2_PATH}"]), st.integers(0, 200)), max_size=40))
+def test_connections_that_break_early_lead_no_further_back_each_time(broken: list[tuple[str, int]]) -> None:
+    place, durable_us = Place.read(behind(-3600)), NOW_US - 3600 * SECOND_US
+    for url, brought_s in broken:
+        address = Address.of(url)
+        cursor = place.asked_of(address)
+        assert cursor is not None
+        begin_us = cursor if cursor > 10**15 else place.us or 0
+        assert durable_us - REWIND_ELSEWHERE_US <= begin_us <= durable_us
+        for second in range(brought_s):
+            us = begin_us + second * SECOND_US
+            place = place.past(address, us, us // SECOND_US if address.v2 else None, NOW_US)
+            durable_us = max(durable_us, us)
+        place = Place.read(place.cursor())
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_host_that_wants_to_be_left_alone_is(status: int) -> None:
+    async with JetstreamServer(Told([said(-1)])) as busy, JetstreamServer(Told([said(-1)])) as other:
+        busy.refuses = Refusal(status, headers={"Retry-After": "600"})
+        await other.go_away()
+        opened = feed(busy.url(), other.url()).open(behind(-2))
+        whys = [(await anext(opened)).why for _ in range(4)]
+        assert [f"refuses with status {status}" in why for why in whys] == [True, False, False, False]
+        await other.listen()
+        while not (await anext(opened)).posts:
+            pass
+        await opened.aclose()  # type: ignore[attr-defined]
+        alone = feed(busy.url()).open(behind(-2))
+        assert "next try at 22:23:20 UTC" in (await anext(alone)).why, "if there is no other host it is waited for"
+        await alone.aclose()  # type: ignore[attr-defined]
+    assert len(busy.asked) == 2
+
+
+async def test_a_host_that_counts_anew_is_asked_by_time() -> None:
+    events = [said(at - 100) for at in range(50)]
+    async with JetstreamServer(Told(events)) as server:
+        place = Place(events[40].us, f"127.0.0.1:{server.port}", FIRST_SEQ + 10**6)
+        got = await deliveries(feed(server.url(2)), place.cursor(), 15)
+    assert "does not know the place: it counts anew" in got[0].why
+    assert int(server.asked[-1]["cursor"][0]) == events[35].us
+
+
+async def test_a_host_that_takes_a_connection_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jetstream_socket, "CONNECT_S", 0.2)
+    async with JetstreamServer(Told([said(-1)])) as mute:
+        mute.mute = True
+        first = await anext(feed(mute.url()).open(behind(-2)))
+    assert first.state is FeedState.DISCONNECTED and "does not answer within" in first.why
+
+
+async def test_a_certificate_that_is_not_valid_and_a_host_without_tls_are_told(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x"]
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert")]
+    subprocess.run(["openssl", *made, *files], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    plain = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with JetstreamServer(Told(), tls=tls) as unknown, plain:
+        ports = {
+            unknown.port: "has a certificate that is not valid",
+            plain.sockets[0].getsockname()[1]: "does not speak TLS",
+        }
+        for port, why in ports.items():
+            first = await anext(feed(f"wss://127.0.0.1:{port}").open(None))
+            assert first.state is FeedState.DISCONNECTED and why in first.why
+
+
+@pytest.mark.parametrize("size", [8_000_000, 100_000_000])
+async def test_what_a_huge_frame_claims_is_not_kept_in_memory(size: int) -> None:
+    tracemalloc.start()
+    try:
+        async with JetstreamServer(Told([said(-3), said(-2), said(-1)])) as server:
+            server.troubles = [Trouble("claim", 1, size)]
+            got = await deliveries(feed(server.url()), behind(-4), 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert any("frame of more than" in letter.reason for one in got for letter in one.rejected)
+    assert peak < 20_000_000
+
+
+async def test_a_flood_waits_outside_while_the_log_is_full_and_comes_in_afterwards() -> None:
+    world = World(max_lag_posts=10**6)
+    events = [said(at - 3600) for at in range(3500)]
+    async with JetstreamServer(Told(events), [Trouble("slow", 1_500), Trouble("drop", 3_000)]) as server:
+        await world.stand("bluesky", behind(-3601))
+        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])) as runner:
+            await until(lambda: world.standing("bluesky").posts > 0)
+            world.paused = "ingest holds 2,000,000,000 bytes, its cap is 2,000,000,000"
+            await until(lambda: runner.info().state == "paused")
+            held = len(world.posts())
+            assert held < len(events)
+            await asyncio.sleep(0.3)
+            assert len(world.posts()) == held and "its cap is" in runner.info().why
+            world.paused = None
+            await until(lambda: Place.read(world.standing("bluesky").cursor).us == events[-1].us)
+    assert len({post.id for post in world.posts()}) == len(events)
 
 
 async def test_an_hour_without_a_connection_leaves_times_as_they_were() -> None:
@@ -361,6 +506,63 @@ async def test_what_is_deleted_but_was_never_passed_on_costs_nothing(everything:
     assert [pair for pair in ids if pair[1] == "b"] == b
     a = [("upsert", "a"), ("delete", "a"), ("upsert", "a"), ("delete", "a")]
     assert [pair for pair in ids if pair[1] != "b"] == (a if everything else [])
+
+
+async def test_an_account_that_wrote_much_is_forgotten_in_bounded_units_wherever_it_is_killed() -> None:
+    count = 3000
+    world = World(max_lag_posts=10**6)
+    written: list[int] = []
+    write = world.log.write
+
+    def counted(unit: UnitWrite) -> asyncio.Future[list[int]]:
+        written.append(len(unit.appends))
+        if len(written) == 4 and told.size() > count:
+            world.log.hold()
+        return write(unit)
+
+    world.log.write = counted  # type: ignore[method-assign]
+    told = Told([said(at / 100 - 100) for at in range(count)])
+    async with JetstreamServer(told) as server:
+        await world.stand("bluesky", behind(-101))
+        first = asyncio.create_task(world.runner(feed(server.url(), clock=world.clock), [TASK]).run())
+        await until(lambda: len(world.posts()) == count)
+        cursor = world.standing("bluesky").cursor
+        written.clear()
+        told.tell(said(-60, "gone"), said(-10, did="did:plc:b"))
+        await until(lambda: world.log.holding)
+        first.cancel()
+        lost = [outcome for _, outcome in world.log._queue]
+        world.log.lose_held(durable=0)
+        for outcome in lost:
+            outcome.cancel()
+        await asyncio.wait({first})
+        assert world.standing("bluesky").cursor == cursor, "what follows the account has not been passed on"
+        deleted = len([post for post in world.posts() if post.op == "delete"])
+        assert TAKEN_AT_ONCE < deleted < count
+        assert max(written) <= TAKEN_AT_ONCE + 32 + 2 * 4 + 1
+        beyond = Place(NOW_US - 12 * SECOND_US, f"127.0.0.1:{server.port}")
+        await world.stand("bluesky", beyond.cursor())  # the host does not repeat it any more
+        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])):
+            await until(lambda: any(post.author == "did:plc:b" for post in world.posts()))
+    posts = world.posts()
+    gone = {post.id for post in posts if post.op == "delete"}
+    assert gone == {post.id for post in posts if post.author == "did:plc:a"} and len(gone) == count
+    assert max(written) <= TAKEN_AT_ONCE + 32 + 2 * 4 + 1
+
+
+@pytest.mark.parametrize(("days", "known"), [(2.9, True), (3.1, False)])
+async def test_an_account_takes_along_whatever_text_is_still_kept(days: float, known: bool) -> None:
+    world, told = World(heartbeat_s=0.001), Told([said(-3)])
+    world.settings = world.settings.model_copy(update={"content_hours": 72.0, "duplicate_horizon_s": 60})
+    async with JetstreamServer(told) as server:
+        await world.stand("bluesky", behind(-4))
+        async with Running(world.runner(feed(server.url(), clock=world.clock), [TASK])):
+            await until(lambda: len(world.posts()) == 1)
+            world.clock.advance(days * 86_400)
+            for what in ("other", "gone", "other"):  # the first one has what is over forgotten
+                told.tell(said(days * 86_400 + len(told.events), what))
+                await until(lambda: Place.read(world.standing("bluesky").cursor).us == told.events[-1].us)
+    assert [post.op for post in world.posts()] == (["upsert", "delete"] if known else ["upsert"])
 
 
 async def test_a_name_that_nobody_looks_up_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,20 +111,21 @@ def host(port: int, *words: str) -> Iterator[None]:
         kill(process)
 
 
-def worker(folder: Path, host_url: str, web_port: int) -> subprocess.Popen[bytes]:
+def worker(folder: Path, host_url: str, web_port: int, **more: str) -> subprocess.Popen[bytes]:
     """A worker that follows it, with one task."""
     config = folder / "config"
     config.mkdir(exist_ok=True)
     (config / "tasks.yaml").write_text(f"tasks:\n  - name: {TASK}\n    query: {KEYWORD}\n    feeds: [bluesky]\n")
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "heartbeat", "worker", "--data-dir", str(folder / "data")],
+            [sys.executable, "-m", "heartbeat.testing.faults", "worker", "--data-dir", str(folder / "data")],
             env=environment(
                 HEARTBEAT_WEB_PORT=str(web_port),
                 HEARTBEAT_CONFIG_DIR=str(config),
                 HEARTBEAT_BLUESKY_HOSTS=json.dumps([host_url]),
                 HEARTBEAT_SENTIMENT_MODEL=FAST,
                 HEARTBEAT_SENTIMENT_FAST_MODEL=FAST,
+                **more,
             ),
             stdout=log,
             stderr=log,

@@ -72,6 +72,11 @@ def test_nothing_of_a_post_is_left_when_its_time_is_over(tmp_path: Path) -> None
         code, said = finish(replaying)
         assert code == 0, said
         assert {"log.db", "history.db"} & {name.removesuffix("-wal") for name in seen} == {"log.db", "history.db"}
+        for fault in ("retention.step:kill:@2", "retention.checkpoint:kill:@1"):
+            kill(running)
+            running = worker(data, faults=fault, **SHORT)
+            assert running.wait(60) == -9, "killed while it clears up"
+        running = worker(data, HEARTBEAT_LOG_LEVEL="debug", **SHORT)
         by = time.monotonic() + 120
         while (left := holding(data)) and time.monotonic() < by:
             time.sleep(0.5)

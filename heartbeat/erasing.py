@@ -1,0 +1,83 @@
+"""Overwrites in the log what was deleted where it comes from: a deletion that a feed heard is meant for every copy.
+
+Windows and history have followed a deletion by then, as they follow all that is in the stream. What is left is in the
+topics, for as long as texts are kept: the messages that brought the text, and dead letters. They are looked through
+every ten minutes at most, for everything at once, when all agents have read what is to be overwritten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Final
+
+from heartbeat import topics
+from heartbeat.agents.scored import REPLAY
+from heartbeat.codec import Codec
+from heartbeat.engine import erasure
+from heartbeat.engine.log import LogRecord, UnitWrite
+from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.errors import LogError
+from heartbeat.feeds.owed import Due, Owed
+from heartbeat.settling import settled
+from heartbeat.station import Station
+from heartbeat.traces import Traces, letter_is_of, post_of_key
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+_WITH_TEXT: Final = (topics.INGEST.name, topics.LANGUAGE.name, topics.SENTIMENT.name)
+_READERS: Final = ("language", "sentiment", "history-posts", "corrections")
+
+
+class Erasing:
+    """Erases what is owed, in one data directory.
+
+    Args:
+        station: its agents are at work.
+        log: its log, which this process owns.
+    """
+
+    def __init__(self, station: Station, log: SqliteLog) -> None:
+        self._station, self._log = station, log
+        self._owed = Owed(log, station.clock, content_ms=station.settings.content_ms)
+        self._traces = Traces(Codec(log))
+
+    async def run(self) -> None:
+        """Erase what is due, until cancelled. What cannot be written now is tried again."""
+        while True:
+            try:
+                await self.look()
+            except LogError as error:  # whoever writes tells of it
+                logger.debug("nothing is erased now: %s", error)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> int:
+        """Erase what is due; gives how many messages that were.
+
+        Raises:
+            LogError: the file cannot be read or written; it is due again.
+        """
+        due = self._owed.due()
+        if not due.posts and not due.authors:
+            return 0
+        await settled(self._station, self._log, agents=_READERS)
+        found = []
+        if due.posts:
+            found += await erasure.find(self._log, _WITH_TEXT, lambda record: self._is_live_text(record, due.posts))
+        found += await erasure.find(self._log, [topics.DEADLETTERS.name], lambda record: self._is_owed(record, due))
+        erased = await erasure.erase(self._log, found)
+        if not erased or await erasure.cut_wal(self._log):
+            await self._log.write(UnitWrite(puts=self._owed.done(due)))
+        return erased
+
+    def _is_live_text(self, record: LogRecord, posts: Collection[tuple[str, str]]) -> bool:
+        """Whether a message has such a post's text from a live feed; a replay's is as its file has it."""
+        if post_of_key(record.key) not in posts or not self._traces.holds_text_of(record, posts):
+            return False
+        post = self._traces.decoded(record)
+        return not str(getattr(post, "feed", "")).startswith(REPLAY)
+
+    def _is_owed(self, letter: LogRecord, due: Due) -> bool:
+        return letter_is_of(letter, due.posts) or (bool(due.authors) and self._traces.letter_names(letter, due.authors))

@@ -7,6 +7,7 @@ import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from heartbeat import topics
@@ -43,6 +44,7 @@ from heartbeat.sinks.influx_forgetting import InfluxForgetting
 from heartbeat.sinks.influx_lines import insight_line
 from heartbeat.sinks.insight_fields import InsightFields, Window
 from heartbeat.sinks.places import Place
+from heartbeat.sinks.telling import Telling
 from heartbeat.tasks import Task
 from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic, partition_of
 
@@ -61,7 +63,8 @@ class Station:
         agents: in the order of the flow; those of `history`, `corrections` and, if it is configured, `influx` last.
         windows_changelog: the topic that holds the windows of `pulse` which are not sealed.
         overload: says when live posts go to the fast model.
-        places: what keeps something outside of log and history, and is told by `heartbeat forget`.
+        places: what keeps something outside of log and history, and is told what was forgotten.
+        telling: tells them.
         history: made here, opened by `open`.
         influx: what writes to InfluxDB; None if the settings name none.
     """
@@ -79,6 +82,7 @@ class Station:
     agents: Sequence[AgentSpec] = field(init=False)
     history: History = field(init=False)
     influx: InfluxSink | None = field(init=False)
+    telling: Telling = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -111,10 +115,12 @@ class Station:
                     self.influx,
                     self.history.path,
                     feeds=self._feeds(),
-                    waits=self._influx_waits,
+                    unwritten=partial(self._unfinished, _influx.NAME),
+                    unstored=partial(self._unfinished, _history.WINDOWS),
                     amend=lambda task, change: agent.amend(partition_of(task, settings.partitions), change),
                 )
             )
+        self.telling = Telling(self.history, self.places, self.clock, self.board)
         self._ownership: Ownership | None = None
         self._log: SqliteLog | None = None
         self._opened_history = False
@@ -175,9 +181,9 @@ class Station:
     def _feeds(self) -> dict[str, Sequence[str]]:
         return {task.name: task.feeds for task in self.tasks}
 
-    def _influx_waits(self) -> Callable[[], int]:
-        """Gives how many of the messages that are in `pulse` now InfluxDB durably lacks."""
-        log, group = self._log, f"{GROUPS}-{_influx.NAME}"
+    def _unfinished(self, agent: str) -> Callable[[], int]:
+        """Gives how many of the messages that are in `pulse` now an agent has not durably finished."""
+        log, group = self._log, f"{GROUPS}-{agent}"
         assert log is not None
         places = [TP(topics.PULSE.name, partition) for partition in range(log.partitions(topics.PULSE.name))]
         ends = {tp: log.end_offset(tp) for tp in places}

@@ -21,6 +21,8 @@ R = TypeVar("R")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_PENDING = 3
+"""All was done that can be done now; the rest is noted, and done by itself."""
 
 
 class Failure(click.ClickException):

@@ -92,7 +92,7 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
     """Give a command its settings first, an option --data-dir, and errors of ours as one line and an exit code.
 
     Stands directly above the function, below click's own decorators. Exit codes: 0 done, 1 failed, 2 wrong usage or
-    configuration.
+    configuration, 3 pending.
     """
 
     @click.option(

@@ -36,7 +36,8 @@ def forget(
 ) -> None:
     """Remove a post, the posts of an author, or a task: texts, scores and messages, and correct the windows.
 
-    Says what it did, a line for each place. It may be interrupted and started again. See docs/history.md.
+    Says what it did, a line for each place. It may be interrupted and started again. Exits with 3 where InfluxDB has
+    still to be told, which is done by itself. See docs/history.md.
     """
     what = _what(source, post_id, author, task)
     posts = [(source, post_id)] if source is not None and post_id is not None else []

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from heartbeat.errors import InfluxError
+from heartbeat.sinks import history_forgetting
 from heartbeat.sinks.history_forgetting import Window
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.influx import AGAIN_AFTER_MS, InfluxSink, Unwritten
@@ -90,15 +91,15 @@ class InfluxForgetting:
 
     async def _forget_windows(self, windows: Sequence[Window]) -> None:
         await self._until_none(self._unwritten(), "are still to be written to it before")
-        known: dict[Key, list[str]] = {}
-        changed: Sequence[Window] = windows
-        while changed:
-            read = await asyncio.to_thread(self._read, changed)
-            await self._replace({window: read[window] for window in changed})
-            known |= read
-            await self._until_none(self._unstored(), "have still to reach the history")
+        known: dict[Window, list[str]] = {}
+        while True:
             read = await asyncio.to_thread(self._read, windows)
-            changed = [window for window in windows if read[window] != known[window]]
+            changed = {window: points for window, points in read.items() if points != known.get(window)}
+            if not changed:
+                break
+            await self._replace(changed)
+            known |= changed
+            await self._until_none(self._unstored(), "have still to reach the history")
         insights = await asyncio.to_thread(self._insights, windows)
         if insights:
             await self._sink.lane(LANE).write(insights)
@@ -133,14 +134,16 @@ class InfluxForgetting:
         finally:
             self.waits_for = ""
 
-    def _read(self, windows: Sequence[Window]) -> dict[Key, list[str]]:
-        """The points of windows as the history has them; none of those that have become empty."""
-        points: dict[Key, list[str]] = {}
+    def _read(self, windows: Sequence[Window]) -> dict[Window, list[str]]:
+        """The points of windows as the history has them: none of those that have become empty.
+
+        Without windows that it does not keep any more: their other posts would be gone from InfluxDB, too.
+        """
         with HistoryReader(self._history) as reader:
-            for task, size_s, start_ms in windows:
-                found = reader.pulses(task, size_s, from_ms=start_ms, to_ms=start_ms + 1)
-                points[task, size_s, start_ms] = [line for pulse in found for line in window_lines(pulse, late=False)]
-        return points
+            points = {window: _points(reader, window) for window in windows}
+        # after that: what is swept out meanwhile is not taken for empty
+        kept = history_forgetting.kept(self._history, windows)
+        return {window: lines for window, lines in points.items() if window in kept}
 
     def _insights(self, windows: Sequence[Window]) -> list[str]:
         """Insights stand beside a window's figures, and went with them."""
@@ -171,6 +174,12 @@ class InfluxForgetting:
             return answer_to_error(error)
         now = datetime.fromtimestamp(self._sink.clock.now_ms() / 1000, UTC)
         return answer_of(int(status), error.body, error.headers, now)
+
+
+def _points(reader: HistoryReader, window: Window) -> list[str]:
+    task, size_s, start_ms = window
+    found = reader.pulses(task, size_s, from_ms=start_ms, to_ms=start_ms + 1)
+    return [line for pulse in found for line in window_lines(pulse, late=False)]
 
 
 @contextmanager

@@ -14,8 +14,13 @@ import pytest
 
 from heartbeat.corrections.rows import Correction, SeenPost
 from heartbeat.corrections.store import Corrections
+from heartbeat.engine.letters import newest
+from heartbeat.engine.log import UnitWrite
+from heartbeat.feeds.base import Rejected
+from heartbeat.feeds.units import dead_letter
+from heartbeat.forgetting.messages import Messages
 from tests.cli.commands import Done, environment, run
-from tests.cli.letters import fail
+from tests.cli.letters import PARTITIONS, fail, open_log
 from tests.cli.letters import post as letter_post
 from tests.proof.processes import finish, kill, listens, replay, worker
 
@@ -147,6 +152,19 @@ def test_dead_letters_of_an_author_are_known_however_the_name_is_written(tmp_pat
     done = forget(data, "--author", "Zoë")
     assert "dead letters: 3 that name the author, overwritten" in done.out
     assert fragments(data, "hidden", "Zo\\u00", "Zoë") == [] and fragments(data, '"Zoe"') == ["log.db"]
+    done = forget(data, "--task", TASK)
+    assert "dead letters: 1 lines of its files that were no posts, overwritten" in done.out
+    assert fragments(data, '"Zoe"') == []
+
+
+async def test_what_another_replay_could_not_read_stays(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "data")
+    feeds = ["replay:1", "replay:10", "bluesky"]
+    items = [dead_letter(feed, Rejected(f"of {feed}".encode(), "no JSON", "f:1"), PARTITIONS, 0) for feed in feeds]
+    await log.write(UnitWrite(items))
+    assert await Messages(log).erase_letters_of(["replay:1"]) == 1
+    assert sorted([one.topic for one in await newest(log, 9)]) == ["bluesky", "replay:10"]
+    log.close()
 
 
 def test_dead_letters_of_agents_go_with_their_author_or_task_and_no_others(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from heartbeat.agents import history as _history
 from heartbeat.agents import influx as _influx
 from heartbeat.agents import insight_points
 from heartbeat.agents.corrections import CorrectionsAgent
-from heartbeat.agents.influx_tables import InfluxTables
+from heartbeat.agents.influx_tables import WRITTEN, InfluxTables
 from heartbeat.agents.insight_points import InsightPoints
 from heartbeat.agents.pulse_view import PulseView
 from heartbeat.clock import Clock
@@ -146,6 +146,8 @@ class Station:
                 self.history.start()
                 self._opened_history = True
                 if self.influx is None:  # one that is not wanted any more would have the log keep everything for it
+                    if any(store == WRITTEN for store, _ in log.ledger().stores):
+                        self.telling.absent = (InfluxForgetting.name,)
                     log.forget_group(f"{GROUPS}-{_influx.NAME}", topics.PULSE.name)
                     log.forget_group(f"{GROUPS}-{insight_points.NAME}", topics.PULSE.name)
                 self.history_start = hold_against(log, self.history, self.board, prefix=GROUPS)

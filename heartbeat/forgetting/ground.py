@@ -79,6 +79,8 @@ class Ground:
         for place in self.station.places:
             if place.name not in late:
                 yield Step(place.name, len(told), told_of)
+        for name in self.telling.absent if told else ():
+            yield Step(name, len(told), f"{told_of}, once these settings name it: now they do not, as they once did")
         lines = [str(one) for one in pending]
         if not cut:
             more = "".join(f"; {line}, which is done by itself" for line in lines)

@@ -59,6 +59,8 @@ class Telling:
         self._failed: dict[str, str] = {}
         self._failures = 0
         self._woken = asyncio.Event()
+        self.absent: Sequence[str] = ()
+        """Places that know of windows of this history, but are not in the settings now: noted for when they are."""
 
     async def owe(self, windows: Sequence[Window]) -> Sequence[Window]:
         """Make durable that every place is to be told of these; none is before `release`.
@@ -72,10 +74,10 @@ class Telling:
         Raises:
             HeartbeatError: the history cannot be written.
         """
-        if not self._places or not windows:
+        names = [*(place.name for place in self._places), *self.absent]
+        if not names or not windows:
             return ()
         self._held.update(windows)  # before: a row that is there from earlier may be due
-        names = [place.name for place in self._places]
         try:
             await self._history.perform(lambda tables: history_untold.owe(tables, names, windows))
         except BaseException:

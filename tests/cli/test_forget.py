@@ -197,6 +197,31 @@ def test_killed_in_the_middle_and_started_again(data: Path, without: list[dict[s
     assert windows(data) == without and len(kept(data)) == 87
 
 
+def test_an_author_is_still_known_to_a_command_that_was_killed_while_it_overwrote(data: Path) -> None:
+    """The scores first, whatever names the author last."""
+    killed = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "heartbeat.testing.faults",
+            "forget",
+            "--author",
+            AUTHOR,
+            "--yes",
+            "--data-dir",
+            str(data),
+        ],
+        env=environment(**FAST, HEARTBEAT_FAULTS="erasure.step:kill:@3"),
+        capture_output=True,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert fragments(data, SECRET, AUTHOR) != []
+    done = forget(data, "--author", AUTHOR)
+    assert done.code == 0 and "topics: 3 posts found by their author" in done.out
+    assert fragments(data, SECRET, AUTHOR) == []
+
+
 def test_a_running_worker_forgets_too(tmp_path: Path, without: list[dict[str, Any]]) -> None:
     data, file = tmp_path / "data", write(tmp_path / "posts.jsonl", posts())
     process = worker(data)

@@ -28,7 +28,15 @@ from heartbeat.health import HealthBoard
 from heartbeat.metrics import Metrics
 from heartbeat.models.configured import ConfiguredModels
 from heartbeat.models.overload import Overload
-from heartbeat.services import ControlService, DelayService, FeedsService, InfluxService, ModelsService, UpkeepService
+from heartbeat.services import (
+    ControlService,
+    DelayService,
+    FeedsService,
+    InfluxService,
+    ModelsService,
+    TellingService,
+    UpkeepService,
+)
 from heartbeat.settings import Settings
 from heartbeat.station import Station
 from heartbeat.topics import GROUPS
@@ -110,6 +118,7 @@ def build(settings: Settings, live: Sequence[Feed] | None = None) -> HeartbeatAp
         app.add_agent(agent)
     feeds, models = FeedsService(app, parts, live), ModelsService(parts)
     app.add_service(UpkeepService(app, parts))
+    app.add_service(TellingService(parts))
     app.add_service(DelayService(metrics.woke_up))
     app.add_service(models)
     app.add_service(feeds)

@@ -18,6 +18,7 @@ from heartbeat.codec import Codec
 from heartbeat.engine import erasure
 from heartbeat.engine.log import LogRecord, UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.engine.sqlite_wal import cut_wal
 from heartbeat.errors import LogError
 from heartbeat.feeds.owed import Due, Owed
 from heartbeat.settling import settled
@@ -63,14 +64,20 @@ class Erasing:
         if not due.posts and not due.authors:
             return 0
         await settled(self._station, self._log, agents=_READERS)
+        erased = 0
+        while found := await self._found(due):
+            erased += await erasure.erase(self._log, found)
+        if not erased or await cut_wal(self._log):
+            await self._log.write(UnitWrite(puts=self._owed.done(due)))
+        return erased
+
+    async def _found(self, due: Due) -> list[erasure.Found]:
+        """What is left. Upkeep may have put a chunk in other rows since it was looked at: it is looked for again."""
         found = []
         if due.posts:
             found += await erasure.find(self._log, _WITH_TEXT, lambda record: self._is_live_text(record, due.posts))
         found += await erasure.find(self._log, [topics.DEADLETTERS.name], lambda record: self._is_owed(record, due))
-        erased = await erasure.erase(self._log, found)
-        if not erased or await erasure.cut_wal(self._log):
-            await self._log.write(UnitWrite(puts=self._owed.done(due)))
-        return erased
+        return found
 
     def _is_live_text(self, record: LogRecord, posts: Collection[tuple[str, str]]) -> bool:
         """Whether a message has such a post's text from a live feed; a replay's is as its file has it."""

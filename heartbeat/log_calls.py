@@ -11,12 +11,12 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from heartbeat.clock import Clock
 from heartbeat.codec import Codec
-from heartbeat.engine.letter_erasure import erase
+from heartbeat.engine.erasure import erase_at
 from heartbeat.engine.letters import STORE, Letter, LetterId, letter
 from heartbeat.engine.log import TP, LogRecord, Put, UnitWrite
 from heartbeat.engine.redelivery import SUPERSEDED, Outcome, Rules, redeliver
-from heartbeat.engine.retention import truncate
 from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.engine.sqlite_wal import cut_wal
 from heartbeat.errors import LogError, RecordError
 from heartbeat.records import Late, Pulse, Scored
 from heartbeat.topics import DEADLETTERS, GROUPS, LATE_KEY
@@ -142,11 +142,11 @@ async def purge_letters(log: SqliteLog, clock: Clock, request: Mapping[str, Any]
         by_partition.setdefault(each.partition, []).append(each.offset)
     for partition, offsets in by_partition.items():
         for some in _some(offsets):
-            erased += await log.submit(erase(TP(DEADLETTERS.name, partition), some))
+            erased += await erase_at(log, TP(DEADLETTERS.name, partition), some)
             await log.write(UnitWrite(puts=[Put(STORE, partition, b"%d" % offset, None) for offset in some]))
             yield {"erased": erased}
-    busy = await log.submit(truncate, alone=True) if erased else False
-    yield {"erased": erased, "busy": busy, "done": True}
+    cut = await cut_wal(log) if erased else True
+    yield {"erased": erased, "busy": not cut, "done": True}
 
 
 def _some(items: Sequence[T]) -> Iterator[Sequence[T]]:

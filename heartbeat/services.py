@@ -24,7 +24,7 @@ from heartbeat.feeds import demo
 from heartbeat.feeds.base import Feed
 from heartbeat.feeds.status import FeedInfo
 from heartbeat.feeds.supervisor import Feeds
-from heartbeat.forgetting import Forgetting, steps
+from heartbeat.forgetting import steps
 from heartbeat.health import State
 from heartbeat.log_calls import LOG_CALLS, LogCall
 from heartbeat.metrics.event_loop import watch_delay
@@ -100,11 +100,12 @@ async def running(
         await engine.load(engine.everything())
         feeds = feeds_over(station, log, engine)
         engine.start(engine.everything(), crash)
-        looking_after = asyncio.ensure_future(upkeep(station, log, engine))
+        beside = [asyncio.ensure_future(upkeep(station, log, engine)), asyncio.ensure_future(station.telling.run())]
         try:
             yield log, engine, feeds
         finally:
-            looking_after.cancel()
+            for task in beside:
+                task.cancel()
             await feeds.stop()
             engine.pause()
             await engine.drain()
@@ -154,6 +155,20 @@ class UpkeepService(Service):
     @Service.task
     async def _erase(self) -> None:
         await Erasing(self.station, _log(self.app)).run()
+
+
+class TellingService(Service):
+    """Tells what keeps figures elsewhere of what was forgotten, in this life of the worker or an earlier one."""
+
+    logger = _quiet
+
+    def __init__(self, station: Station, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._station = station
+
+    @Service.task
+    async def _tell(self) -> None:
+        await self._station.telling.run()
 
 
 class DelayService(Service):
@@ -255,9 +270,9 @@ class ControlService(Service):
             yield asdict(progress)
 
     async def _forget(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        forgetting = Forgetting(self.station, _log(self.app), self.station.places)
         posts = [(str(source), str(post_id)) for source, post_id in request["posts"]]
-        async for step in steps(forgetting, posts=posts, author=request["author"], task=request["task"]):
+        log, author, task = _log(self.app), request["author"], request["task"]
+        async for step in steps(self.station, log, posts=posts, author=author, task=task):
             yield asdict(step)
 
     async def _ask_log(self, call: LogCall, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:

@@ -13,6 +13,8 @@ from typing import Final
 from heartbeat import topics
 from heartbeat.agents import influx, insight_points
 from heartbeat.engine.log import TP, Log
+from heartbeat.errors import HeartbeatError
+from heartbeat.health import State
 from heartbeat.station import Station
 from heartbeat.topics import GROUPS
 
@@ -25,6 +27,7 @@ async def settled(
     *,
     agents: Collection[str] | None = None,
     before_pulse: Callable[[], Awaitable[None]] | None = None,
+    unless_failed: bool = False,
 ) -> None:
     """Wait for it.
 
@@ -33,6 +36,10 @@ async def settled(
         log: its log.
         agents: the names of those that are waited for; None: all.
         before_pulse: awaited when `pulse` is through with what it reads, before what it has written is looked at.
+        unless_failed: give up where one of them has failed, and waits for a person.
+
+    Raises:
+        HeartbeatError: that.
     """
     for agent in station.agents:
         if agent.name in (influx.NAME, insight_points.NAME) or (agents is not None and agent.name not in agents):
@@ -41,7 +48,18 @@ async def settled(
             await before_pulse()
         for tp, end in ends(log, agent.topic.name):
             while read_up_to(log, agent.name, tp) < end:
+                if unless_failed:
+                    _check(station, agent.name)
                 await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _check(station: Station, agent: str) -> None:
+    status = station.board.get(f"agent/{agent}")
+    if status is not None and status.state is State.FAILED:
+        raise HeartbeatError(
+            f"the agent {agent} has stopped, so that this cannot be finished: {status.why} ({status.remedy}); "
+            "start the command again when it goes on"
+        )
 
 
 def ends(log: Log, topic: str) -> list[tuple[TP, int]]:

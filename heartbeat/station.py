@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from heartbeat import topics
@@ -15,7 +16,7 @@ from heartbeat.agents import history as _history
 from heartbeat.agents import influx as _influx
 from heartbeat.agents import insight_points
 from heartbeat.agents.corrections import CorrectionsAgent
-from heartbeat.agents.influx_tables import InfluxTables
+from heartbeat.agents.influx_tables import WRITTEN, InfluxTables
 from heartbeat.agents.insight_points import InsightPoints
 from heartbeat.agents.pulse_view import PulseView
 from heartbeat.clock import Clock
@@ -44,6 +45,7 @@ from heartbeat.sinks.influx_forgetting import InfluxForgetting
 from heartbeat.sinks.influx_lines import insight_line
 from heartbeat.sinks.insight_fields import InsightFields, Window
 from heartbeat.sinks.places import Place
+from heartbeat.sinks.telling import Telling
 from heartbeat.tasks import Task, feeds_by_task
 from heartbeat.topics import DAY_MS, GROUPS, HOUR_MS, Topic, partition_of
 
@@ -64,7 +66,8 @@ class Station:
         agents: in the order of the flow; those of `history`, `corrections` and, if it is configured, `influx` last.
         windows_changelog: the topic that holds the windows of `pulse` which are not sealed.
         overload: says when live posts go to the fast model.
-        places: what keeps something outside of log and history, and is told by `heartbeat forget`.
+        places: what keeps something outside of log and history, and is told what was forgotten.
+        telling: tells them.
         history: made here, opened by `open`.
         influx: what writes to InfluxDB; None if the settings name none.
     """
@@ -82,6 +85,7 @@ class Station:
     agents: Sequence[AgentSpec] = field(init=False)
     history: History = field(init=False)
     influx: InfluxSink | None = field(init=False)
+    telling: Telling = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -114,10 +118,12 @@ class Station:
                     self.influx,
                     self.history.path,
                     feeds=feeds_by_task(self.tasks),
-                    waits=self._influx_waits,
+                    unwritten=partial(self._unfinished, _influx.NAME),
+                    unstored=partial(self._unfinished, _history.WINDOWS),
                     amend=lambda task, change: agent.amend(partition_of(task, settings.partitions), change),
                 )
             )
+        self.telling = Telling(self.history, self.places, self.clock, self.board)
         self._ownership: Ownership | None = None
         self._log: SqliteLog | None = None
         self._opened_history = False
@@ -145,6 +151,8 @@ class Station:
                 self.history.start()
                 self._opened_history = True
                 if self.influx is None:  # one that is not wanted any more would have the log keep everything for it
+                    if any(store == WRITTEN for store, _ in log.ledger().stores):
+                        self.telling.absent = (InfluxForgetting.name,)
                     log.forget_group(f"{GROUPS}-{_influx.NAME}", topics.PULSE.name)
                     log.forget_group(f"{GROUPS}-{insight_points.NAME}", topics.PULSE.name)
                 self.history_start = hold_against(log, self.history, self.board, prefix=GROUPS)
@@ -177,9 +185,9 @@ class Station:
             self._reader = HistoryReader(self.history.path)
         return InsightFields(self._reader, feeds_by_task(self.tasks))
 
-    def _influx_waits(self) -> Callable[[], int]:
-        """Gives how many of the messages that are in `pulse` now InfluxDB durably lacks."""
-        log, group = self._log, f"{GROUPS}-{_influx.NAME}"
+    def _unfinished(self, agent: str) -> Callable[[], int]:
+        """Gives how many of the messages that are in `pulse` now an agent has not durably finished."""
+        log, group = self._log, f"{GROUPS}-{agent}"
         assert log is not None
         places = [TP(topics.PULSE.name, partition) for partition in range(log.partitions(topics.PULSE.name))]
         ends = {tp: log.end_offset(tp) for tp in places}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -12,7 +12,9 @@ from heartbeat.codec import Codec
 from heartbeat.engine.log import LogRecord
 from heartbeat.errors import UndecodableRecord
 from heartbeat.records import Detected, Post, Record, Scored
-from heartbeat.sinks.places import PostId
+
+PostId: TypeAlias = tuple[str, str]
+"""(source, id)"""
 
 
 class Traces:

@@ -14,11 +14,10 @@ from typing import Final, NamedTuple, TypeAlias
 from heartbeat.agents.influx_tables import AT_ONCE, FIRST, SECOND, Again, pack
 from heartbeat.clock import Clock
 from heartbeat.engine.agent import Table
-from heartbeat.sinks.influx import InfluxSink, Unwritten
+from heartbeat.sinks.influx import AGAIN_AFTER_MS, InfluxSink, Unwritten
 from heartbeat.windows.ids import WindowKey
 
-FIRST_AFTER_MS: Final = 5_000
-SECOND_AFTER_MS: Final = 55_000
+FIRST_AFTER_MS, SECOND_AFTER_MS = AGAIN_AFTER_MS
 WINDOWS_A_TICK: Final = 500
 LONGEST_PAUSE_MS: Final = 30_000
 SLICE: Final = 20

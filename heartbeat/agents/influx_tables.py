@@ -18,6 +18,8 @@ from heartbeat.sinks.influx_lines import Names
 from heartbeat.windows.ids import WindowKey
 
 _HEAD: Final = Struct(">QBq")
+WRITTEN: Final = "influx-written"
+"""The store that is there where InfluxDB has ever been written to."""
 AT_ONCE, FIRST, SECOND = 2, 1, 0
 """How many more times a window is written after the next."""
 
@@ -98,7 +100,7 @@ class InfluxTables:
                 help="windows that are written to InfluxDB again, after requests of unknown outcome",
             ),
             OnDisk(
-                "influx-written",
+                WRITTEN,
                 TableCodec(*key, Written.to_bytes, Written.from_bytes),
                 help="the languages, sources and models that each window was written to InfluxDB with",
             ),

@@ -22,6 +22,8 @@ R = TypeVar("R")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_PENDING = 3
+"""All was done that can be done now; the rest is noted, and done by itself."""
 
 
 data_dir_option = click.option(
@@ -111,7 +113,7 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
     """Give a command its settings first, an option --data-dir, and errors of ours as one line and an exit code.
 
     Stands directly above the function, below click's own decorators. Exit codes: 0 done, 1 failed, 2 wrong usage or
-    configuration.
+    configuration, 3 pending.
     """
 
     @data_dir_option

@@ -12,7 +12,7 @@ import click
 import orjson
 
 from heartbeat import control
-from heartbeat.cli.common import Failure, Misuse, printable, require_data_dir, with_settings
+from heartbeat.cli.common import EXIT_PENDING, Failure, Misuse, printable, require_data_dir, with_settings
 from heartbeat.settings import Settings
 
 
@@ -36,7 +36,8 @@ def forget(
 ) -> None:
     """Remove a post, the posts of an author, or a task: texts, scores and messages, and correct the windows.
 
-    Says what it did, a line for each place. It may be interrupted and started again. See docs/history.md.
+    Says what it did, a line for each place. It may be interrupted and started again. Exits with 3 where InfluxDB has
+    still to be told, which is done by itself. See docs/history.md.
     """
     what = _what(source, post_id, author, task)
     posts = [(source, post_id)] if source is not None and post_id is not None else []
@@ -75,8 +76,10 @@ def forget_now(
     if connection is not None:
         for part in control.call(connection, "forget", posts=list(posts), author=author, task=task):
             _show(part, as_json)
-        return
-    asyncio.run(_alone(settings, posts, author, task, as_json))
+    else:
+        part = asyncio.run(_alone(settings, posts, author, task, as_json))
+    if part["pending"]:
+        raise click.exceptions.Exit(EXIT_PENDING)
 
 
 def _what(source: str | None, post_id: str | None, author: str | None, task: str | None) -> str:
@@ -94,14 +97,14 @@ def _what(source: str | None, post_id: str | None, author: str | None, task: str
 
 async def _alone(
     settings: Settings, posts: Sequence[tuple[str, str]], author: str | None, task: str | None, as_json: bool
-) -> None:
-    """Run the agents here, without feeds or pages, for as long as it takes."""
+) -> dict[str, Any]:
+    """Run the agents here, without feeds or pages, for as long as it takes; gives the last step."""
     from heartbeat.app import station as make_station
-    from heartbeat.forgetting import Forgetting, steps
+    from heartbeat.forgetting import steps
     from heartbeat.services import running
 
     loop = asyncio.get_running_loop()
-    crashed: asyncio.Future[None] = loop.create_future()
+    crashed: asyncio.Future[Any] = loop.create_future()
 
     def crash(error: BaseException) -> None:
         if not crashed.done():
@@ -110,11 +113,13 @@ async def _alone(
     station = make_station(settings)
     async with running(station, crash) as (log, _, _):
 
-        async def work() -> None:
-            async for step in steps(Forgetting(station, log, station.places), posts=posts, author=author, task=task):
-                _show(asdict(step), as_json)
+        async def work() -> dict[str, Any]:
+            async for step in steps(station, log, posts=posts, author=author, task=task):
+                part = asdict(step)
+                _show(part, as_json)
+            return part
 
-        working = asyncio.ensure_future(work())
+        working: asyncio.Future[Any] = asyncio.ensure_future(work())
         try:
             await asyncio.wait([working, crashed], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -125,7 +130,8 @@ async def _alone(
         crashed.cancel()
         if working.cancelled():
             raise Failure("it was stopped; start the command again")
-        working.result()
+        last: dict[str, Any] = working.result()
+        return last
 
 
 def _show(part: dict[str, Any], as_json: bool) -> None:
@@ -133,5 +139,12 @@ def _show(part: dict[str, Any], as_json: bool) -> None:
         click.echo(orjson.dumps(part).decode())
     elif not part["done"]:
         click.echo(f"{part['place']}: {part['count']:,} {part['what']}")
+        return
     elif not part["count"]:
         click.echo("nothing of it was kept", err=True)
+    for line in part["pending"]:
+        click.echo(
+            f"forgotten here, and still to be told to {line}; that is noted, and done by itself: by the worker, or by "
+            "the next one that is started",
+            err=True,
+        )

@@ -1,4 +1,4 @@
-"""Erases single messages of the embedded log before their time: for posts that have to be forgotten now.
+"""Erases single messages of the embedded log before their time: posts that have to be forgotten, purged dead letters.
 
 A message is overwritten where it lies: its chunk keeps its row, its length and its offsets, and what remained of the
 message is zeros. So no page of the file is moved about, where a copy might be left behind; and no offset changes its
@@ -17,17 +17,16 @@ from contextlib import closing
 from typing import Final, NamedTuple
 
 from heartbeat.engine.faults import point
-from heartbeat.engine.log import LogRecord
+from heartbeat.engine.log import TP, LogRecord
 from heartbeat.engine.sqlite_chunks import Chunk, seal, unpack, without
 from heartbeat.engine.sqlite_ledger import Ledger
 from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.engine.sqlite_lookup import chunk_at
 from heartbeat.engine.sqlite_schema import OFFSET_BITS, connect, explain
 from heartbeat.engine.sqlite_writer import Work
 
 CHUNKS_A_STEP: Final = 16
 CHUNKS_A_LOOK: Final = 64
-CUT_TRIES: Final = 50
-CUT_PAUSE_S: Final = 0.1
 
 
 class Found(NamedTuple):
@@ -92,36 +91,49 @@ async def erase(log: SqliteLog, found: Sequence[Found]) -> int:
     return erased
 
 
+async def erase_at(log: SqliteLog, tp: TP, offsets: Iterable[int]) -> int:
+    """Overwrite messages of a partition that are known by their offsets; gives how many were there.
+
+    Raises:
+        LogUnavailable: as above.
+    """
+    wanted = sorted(set(offsets))
+    erased = 0
+    for at in range(0, len(wanted), CHUNKS_A_STEP):  # each in a chunk of its own, at the worst
+        erased += await log.submit(_overwrite_at(tp, wanted[at : at + CHUNKS_A_STEP]))
+    return erased
+
+
 def _overwrite(chunks: Mapping[int, set[int]]) -> Work[int]:
     def work(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], int]:
-        erased = 0
-        for row_id, offsets in chunks.items():
-            found = con.execute("SELECT length, ts_ms, headed, body FROM chunks WHERE id = ?", (row_id,)).fetchall()
-            for length, ts_ms, headed, body in found:
-                chunk = Chunk(length, bool(headed), body)
-                first = row_id & ((1 << OFFSET_BITS) - 1)
-                there = {record.offset for record in unpack(chunk, first, ts_ms)} & offsets
-                left = without(chunk, {offset - first for offset in there})
-                con.execute(
-                    "UPDATE chunks SET body = ?, crc = ? WHERE id = ?", (left.body, seal(left, row_id, ts_ms), row_id)
-                )
-                erased += len(there)
+        erased = sum(_overwrite_chunk(con, row_id, offsets) for row_id, offsets in chunks.items())
         point("erasure.step")
         return lambda _: erased
 
     return work
 
 
-async def cut_wal(log: SqliteLog) -> bool:
-    """Cut the WAL, where what was erased can still be read; False if a reader was in the way all the time."""
-    for _ in range(CUT_TRIES):
-        if not await log.submit(_cut, alone=True):
-            return True
-        await asyncio.sleep(CUT_PAUSE_S)
-    return False
+def _overwrite_at(tp: TP, offsets: Sequence[int]) -> Work[int]:
+    def work(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], int]:
+        slot, chunks = ledger.slot(tp), dict[int, set[int]]()
+        for offset in offsets:
+            chunk = chunk_at(con, ledger, slot, offset)
+            if chunk is not None:
+                chunks.setdefault(chunk.row_id, set()).add(offset)
+        return _overwrite(chunks)(con, ledger)
+
+    return work
 
 
-def _cut(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], bool]:
-    point("retention.checkpoint")
-    busy = bool(con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-    return lambda _: busy
+def _overwrite_chunk(con: sqlite3.Connection, row_id: int, offsets: set[int]) -> int:
+    """Overwrite messages of a chunk, if it is there; gives how many."""
+    found = con.execute("SELECT length, ts_ms, headed, body FROM chunks WHERE id = ?", (row_id,)).fetchall()
+    if not found:
+        return 0
+    length, ts_ms, headed, body = found[0]
+    chunk = Chunk(length, bool(headed), body)
+    first = row_id & ((1 << OFFSET_BITS) - 1)
+    there = {record.offset for record in unpack(chunk, first, ts_ms)} & offsets
+    left = without(chunk, {offset - first for offset in there})
+    con.execute("UPDATE chunks SET body = ?, crc = ? WHERE id = ?", (left.body, seal(left, row_id, ts_ms), row_id))
+    return len(there)

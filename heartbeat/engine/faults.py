@@ -29,7 +29,10 @@ POINTS: Final = (
     "erasure.step",  # inside the transaction that overwrites messages
     "retention.checkpoint",  # before the WAL is cut
     "letters.replay",  # inside the transaction that gives dead letters back
-    "letters.erase",  # inside the transaction that erases messages
+    "forget.owed",  # what others have to be told of what is forgotten is durable, and nothing is forgotten yet
+    "forget.deleted",  # a post's deletion has gone through the stream
+    "forget.taken",  # history is without it
+    "forget.erased",  # the log is without it, but for its WAL; others may not have been told yet
     "log.close",  # the writer is drained, nothing closed yet
     "log.closed",  # everything closed
 )

@@ -20,6 +20,7 @@ from heartbeat.engine.faults import point
 from heartbeat.engine.sqlite_ledger import Ledger, StoredTopic
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.engine.sqlite_schema import CHECKPOINT_PAGES, OFFSET_BITS
+from heartbeat.engine.sqlite_wal import cut
 from heartbeat.engine.sqlite_writer import Work
 from heartbeat.engine.superseding import Superseding
 
@@ -206,7 +207,7 @@ class Retention:
         now_ms = self._clock.now_ms()
         due = self._erased_ms is None or not 0 <= now_ms - self._erased_ms < self._truncate_every_ms
         if (self._dirty and due) or self._log.wal_bytes() > 4 * CHECKPOINT_PAGES * 4096:
-            busy = await self._log.submit(truncate, alone=True)
+            busy = await self._log.submit(cut, alone=True)
             if not busy:
                 self._erased_ms, self._dirty = now_ms, False
         return freed
@@ -235,14 +236,3 @@ def _vacuum(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], int]:
         con.executescript(f"PRAGMA incremental_vacuum({wanted})")  # execute() would stop after the first page
         freed = pages - con.execute("PRAGMA page_count").fetchone()[0]
     return lambda _: freed
-
-
-def truncate(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], bool]:
-    """Copy the WAL into the file and cut it; whether a reader was in the way."""
-    point("retention.checkpoint")
-    con.execute("PRAGMA busy_timeout = 100")
-    try:
-        busy = bool(con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-    finally:
-        con.execute("PRAGMA busy_timeout = 5000")
-    return lambda _: busy

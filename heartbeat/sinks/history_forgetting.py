@@ -8,7 +8,7 @@ is forgotten once.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -111,11 +111,31 @@ def windows_of(path: Path, posts: Sequence[Stored]) -> list[Window]:
                 for post in posts
                 for size_s in sizes[post.task]
             }
-            return sorted(
-                one for one in windows if connection.execute(_IS_KEPT, (numbers[one.task], *one[1:])).fetchall()
-            )
+            return sorted(_kept(connection, numbers, windows))
     finally:
         snapshots.close()
+
+
+def kept(path: Path, windows: Iterable[Window]) -> set[Window]:
+    """Those of these windows that are stored, or were until they became empty.
+
+    Raises:
+        HistoryError: the file cannot be read.
+    """
+    wanted = list(windows)
+    snapshots = Snapshots(path)
+    try:
+        with snapshots.one() as connection:
+            numbers = {task: snapshots.number(task) for task in {window.task for window in wanted}}
+            return set(_kept(connection, numbers, wanted))
+    finally:
+        snapshots.close()
+
+
+def _kept(
+    connection: sqlite3.Connection, numbers: Mapping[str, int | None], windows: Iterable[Window]
+) -> Iterator[Window]:
+    return (one for one in windows if connection.execute(_IS_KEPT, (numbers[one.task], *one[1:])).fetchall())
 
 
 def _sizes(connection: sqlite3.Connection, task: int | None) -> list[int]:

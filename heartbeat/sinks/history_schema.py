@@ -129,6 +129,14 @@ STEPS: Final[tuple[str, ...]] = (
         PRIMARY KEY (task, size_s, start_ms)
     ) WITHOUT ROWID;
     """,
+    """
+    -- What other places still have to be told of what was forgotten (see history_untold).
+    CREATE TABLE untold (
+        place TEXT NOT NULL, task TEXT NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,
+        number INTEGER NOT NULL, told INTEGER NOT NULL, due_ms INTEGER NOT NULL,
+        PRIMARY KEY (place, task, size_s, start_ms)
+    ) WITHOUT ROWID;
+    """,
 )
 """Step n brings a file of version n to version n + 1; a new file starts at 0. Steps are only ever added."""
 

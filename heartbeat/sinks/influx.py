@@ -28,6 +28,9 @@ LEAST_S: Final = 0.5
 """How long to wait at least, also when the server asks for less."""
 MALFORMED_IN_A_ROW: Final = 20
 """So many points refused as malformed, and none written: it is not the points that are wrong."""
+AGAIN_AFTER_MS: Final = (5_000, 55_000)
+"""How long after the server has answered everything of unknown outcome is done again, and once more after that: what
+was on its way then has arrived or is lost."""
 _GOES_ON: Final = "nothing is lost, and it goes on by itself"
 _HOUR_MS: Final = 3_600_000
 
@@ -45,11 +48,12 @@ class Unwritten(Retry):
     Attributes:
         kind: what kind of answer led to it.
         unsure: some of it may have been written, or may still be.
+        remedy: what a person has to do; empty where it passes by itself.
     """
 
     def __init__(self, answer: Answer, after_s: float | None) -> None:
         super().__init__(answer.why, after_s=after_s)
-        self.kind, self.unsure = answer.kind, answer.unsure
+        self.kind, self.unsure, self.remedy = answer.kind, answer.unsure, answer.remedy
 
 
 class InfluxSink:
@@ -114,7 +118,8 @@ class InfluxSink:
         """Raises `Unwritten` while the gate is shut."""
         left_s = self.shut_for_s()
         if left_s > 0 and self._shut is not None:
-            raise Unwritten(Answer(self._shut[1].kind, self._shut[1].why), left_s)
+            shut = self._shut[1]
+            raise Unwritten(Answer(shut.kind, shut.why, shut.remedy), left_s)
 
     def failed(self, lane: str, answer: Answer) -> Unwritten:
         """A lane could not write: what to raise."""
@@ -145,6 +150,13 @@ class InfluxSink:
     def trouble(self) -> str:
         """Why nothing can be written now; empty while all is well."""
         return self._worst()[1] if self._trouble else ""
+
+    def trouble_beside(self, lane: str) -> str:
+        """Why others than this lane cannot write now; empty while they can."""
+        for name, (state, why, remedy) in self._trouble.items():
+            if name != lane:
+                return f"{why}; {remedy}" if state is State.FAILED else why
+        return ""
 
     def _worst(self) -> tuple[State, str, str]:
         return max(self._trouble.values(), key=lambda one: one[0] is State.FAILED)

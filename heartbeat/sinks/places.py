@@ -1,42 +1,43 @@
-"""What keeps posts or their figures outside of log and history, and has to be told when something is forgotten."""
+"""What keeps figures of windows outside of log and history, and has to be told when something is forgotten."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from heartbeat.sinks.history_forgetting import Window
 
-PostId: TypeAlias = tuple[str, str]
-"""(source, id)"""
-
 
 class Place(Protocol):
-    """Such as InfluxDB, or a file of corrections."""
+    """Such as InfluxDB. It is told by `telling.Telling`; to be told again of the same has to change nothing."""
 
     @property
     def name(self) -> str:
-        """What `heartbeat forget` calls it."""
+        """What `heartbeat forget` calls it; stands in the history while there is something that it was not told."""
         ...
 
-    async def check(self) -> None:
-        """Asked before anything is forgotten.
+    @property
+    def again_after_ms(self) -> Sequence[int]:
+        """How long after it was told it is told again, and once more: what was on its way to it may arrive later."""
+        ...
+
+    @property
+    def waits_for(self) -> str:
+        """What is in the way while it is being told; empty if nothing is."""
+        ...
+
+    async def forget_windows(self, windows: Sequence[Window]) -> None:
+        """Keep of these windows what the history holds of them now, and nothing else.
 
         Raises:
-            HeartbeatError: it cannot be told anything now; says what to do.
+            HeartbeatError: it could not be told, or may not have been; says why.
         """
         ...
 
-    async def forget_posts(self, posts: Sequence[PostId], windows: Sequence[Window]) -> int:
-        """Forget these posts; gives how many things that were.
+    async def forget_task(self, task: str, before_ms: int) -> None:
+        """Forget every window of a task that starts before then: later ones are of a new task of the same name.
 
-        Args:
-            posts: by source and id, whether they are kept there or not.
-            windows: those that the posts were counted in, as far as history has them. It holds their figures without
-                the posts by now.
+        Raises:
+            HeartbeatError: as above.
         """
-        ...
-
-    async def forget_task(self, task: str) -> int:
-        """Forget everything of a task; gives how many things that were."""
         ...

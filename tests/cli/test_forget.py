@@ -14,9 +14,14 @@ import pytest
 
 from heartbeat.corrections.rows import Correction, SeenPost
 from heartbeat.corrections.store import Corrections
+from heartbeat.engine.letters import newest
+from heartbeat.engine.log import UnitWrite
+from heartbeat.feeds.base import Rejected
+from heartbeat.feeds.units import dead_letter
+from heartbeat.forgetting.messages import Messages
 from tests.cli.commands import Done, environment, run
 from tests.cli.inside import inside
-from tests.cli.letters import fail
+from tests.cli.letters import PARTITIONS, fail, open_log
 from tests.cli.letters import post as letter_post
 from tests.proof.processes import finish, kill, listens, replay, worker
 
@@ -148,6 +153,19 @@ def test_dead_letters_of_an_author_are_known_however_the_name_is_written(tmp_pat
     done = forget(data, "--author", "Zoë")
     assert "dead letters: 3 that name the author, overwritten" in done.out
     assert fragments(data, "hidden", "Zo\\u00", "Zoë") == [] and fragments(data, '"Zoe"') == ["log.db"]
+    done = forget(data, "--task", TASK)
+    assert "dead letters: 1 lines of its files that were no posts, overwritten" in done.out
+    assert fragments(data, '"Zoe"') == []
+
+
+async def test_what_another_replay_could_not_read_stays(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "data")
+    feeds = ["replay:1", "replay:10", "bluesky"]
+    items = [dead_letter(feed, Rejected(f"of {feed}".encode(), "no JSON", "f:1"), PARTITIONS, 0) for feed in feeds]
+    await log.write(UnitWrite(items))
+    assert await Messages(log).erase_letters_of(["replay:1"]) == 1
+    assert sorted([one.topic for one in await newest(log, 9)]) == ["bluesky", "replay:10"]
+    log.close()
 
 
 def test_dead_letters_of_agents_go_with_their_author_or_task_and_no_others(tmp_path: Path) -> None:
@@ -178,6 +196,31 @@ def test_killed_in_the_middle_and_started_again(data: Path, without: list[dict[s
         assert json.loads(done.out.splitlines()[-1])["done"] is True
     assert fragments(data, SECRET, AUTHOR) == []
     assert windows(data) == without and len(kept(data)) == 87
+
+
+def test_an_author_is_still_known_to_a_command_that_was_killed_while_it_overwrote(data: Path) -> None:
+    """The scores first, whatever names the author last."""
+    killed = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "heartbeat.testing.faults",
+            "forget",
+            "--author",
+            AUTHOR,
+            "--yes",
+            "--data-dir",
+            str(data),
+        ],
+        env=environment(**FAST, HEARTBEAT_FAULTS="erasure.step:kill:@3"),
+        capture_output=True,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert fragments(data, SECRET, AUTHOR) != []
+    done = forget(data, "--author", AUTHOR)
+    assert done.code == 0 and "topics: 3 posts found by their author" in done.out
+    assert fragments(data, SECRET, AUTHOR) == []
 
 
 def test_a_running_worker_forgets_too(tmp_path: Path, without: list[dict[str, Any]]) -> None:

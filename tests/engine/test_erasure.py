@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heartbeat.engine import erasure
+from heartbeat.engine import erasure, sqlite_wal
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.engine.log import TP, Append, LogRecord, UnitWrite
 from heartbeat.engine.sqlite_chunks import Chunk, pack, unpack, without
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.engine.sqlite_reader import FETCH_BYTES
+from heartbeat.engine.sqlite_schema import connect
+from heartbeat.engine.sqlite_wal import cut_wal
 from heartbeat.records import Post
 from heartbeat.testing.clock import FakeClock
 from heartbeat.testing.driver import Driver
@@ -29,6 +32,7 @@ MESSAGES = st.lists(
     max_size=12,
 )
 MARK = b"SECRET"
+SEEDS = range(5)
 Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 
 
@@ -84,7 +88,7 @@ async def erase_some(folder: Path, dice: random.Random, batch: int) -> None:
     assert await erasure.erase(log, found) == len(expected)
     assert await erasure.erase(log, found) == 0  # they are gone
     assert await erasure.find(log, ["one"], lambda record: record.key in gone) == []
-    assert await erasure.cut_wal(log)
+    assert await cut_wal(log)
     data = b"".join(path.read_bytes() for path in folder.iterdir())
     for again in (False, True):
         for tp, said in written.items():
@@ -100,6 +104,50 @@ async def erase_some(folder: Path, dice: random.Random, batch: int) -> None:
         if not again:
             log.close()
             log = SqliteLog.open(folder / "log.db", clock=FakeClock())
+    log.close()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_single_messages_are_gone_whatever_lies_beside_them(tmp_path: Path, seed: int) -> None:
+    """Small chunks, many to a page, erased a few at a time: were they written anew, pages would be split."""
+    dice, tp = random.Random(seed), TP("one", 0)
+    log = SqliteLog.open(tmp_path / "log.db", clock=FakeClock())
+    log.create_topic(Topic("one"), 1)
+    said: list[bytes] = []
+    for _ in range(dice.randint(100, 400)):
+        lengths = [dice.choice([0, 10, 50, 200, 400, 700]) for _ in range(dice.randint(1, dice.choice([1, 2, 5])))]
+        part = [MARK + b"%06d " % at + b"x" * length for at, length in enumerate(lengths, len(said))]
+        said += part
+        await log.write(UnitWrite([Append(*tp, b"k", value, (("topic", b"t"),)) for value in part]))
+    left = set(range(len(said)))
+    for _ in range(12):
+        some = dice.sample(sorted(left), min(len(left), dice.randint(1, 40)))
+        assert await erasure.erase_at(log, tp, [*some, len(said) + 5]) == len(some)
+        left -= set(some)
+    assert await cut_wal(log)
+    data = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert [at for at, value in enumerate(said) if value[:13] in data] == sorted(left)
+    assert [record.offset for record in await read(log, tp, 0, 500)] == sorted(left)
+    log.close()
+
+
+async def test_a_reader_that_stays_keeps_the_wal_from_being_cut_and_nobody_from_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_wal, "TRIES", 2)
+    monkeypatch.setattr(sqlite_wal, "PAUSE_S", 0.01)
+    log = SqliteLog.open(tmp_path / "log.db", clock=FakeClock())
+    log.create_topic(Topic("one"), 1)
+    await log.write(UnitWrite([Append("one", 0, b"a", MARK)]))
+    with closing(connect(log.path, read_only=True)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM chunks").fetchall() == [(1,)]
+        assert await erasure.erase_at(log, TP("one", 0), [0]) == 1
+        assert not await cut_wal(log)
+        await log.write(UnitWrite([Append("one", 0, b"b", b"written")]))
+    assert MARK in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert await cut_wal(log)
+    assert MARK not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
     log.close()
 
 

@@ -71,6 +71,7 @@ class StandIn:
         """Serve on a free port."""
         app = web.Application(client_max_size=2**30)
         app.router.add_post("/api/v2/write", self._handle)
+        app.router.add_post("/api/v2/delete", self._handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -127,6 +127,7 @@ class PulsePart:
         rows = {**dict(self._progress.items()), **self._changed}
         self.spans = {task: row.spans for task, row in rows.items() if row.spans}
         ending = {span.size_s for spans in self.spans.values() for span in spans}
+        ending |= {size_s for (_, size_s, _), _ in self._windows.items()}  # some may be sealed, and wait to be told
         self.layout = Layout([*self._sizes, *ending])
         self.schedule = Schedule(self.layout, self._publish_ms)
         for window, row in self._windows.items():

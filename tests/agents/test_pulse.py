@@ -415,6 +415,25 @@ async def test_a_size_that_is_gone_goes_on_to_the_end_of_its_windows() -> None:
     assert not it.pulse.part(0).spans
 
 
+async def test_a_late_deletion_finds_windows_of_a_gone_size_that_wait_to_be_sealed() -> None:
+    it = await world(windows_a_unit=1)
+    await deliver(it, 1, at_s=3)
+    it.sizes = (10,)
+    await it.driver.restart()
+    await it.post(post(2, 13))
+    await it.beat("demo", START_MS + 1_000_000)
+    await it.driver.run_until_idle(limit=1)
+    await it.driver.restart()
+    await it.post(post(1, 3, op="delete"))
+    await it.settle()
+    held = (await it.reader()).windows()
+    assert {(window.size_s, each.overall.scored + each.overall.unscored) for window, each in held.items()} == {
+        (10, 1),
+        (60, 1),
+    }
+    assert live(it) == []
+
+
 async def test_very_many_windows_close_without_holding_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sealing them all takes many units; in between and within them the event loop turns."""
     it = await world(sizes=(10,))

@@ -183,6 +183,8 @@ class FeedRunner:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Write one delivery, again and again while the log cannot."""
+        if self.feed.live and not getattr(self.feed, "makes_up", True):
+            delivery = replace(delivery, unheard=self._promises.missed(self._standing.watermark_ms))
         unit, after, says = self._units.of(delivery, self._standing)
         wait_s = self._first_backoff_s
         while True:

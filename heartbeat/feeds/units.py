@@ -10,7 +10,7 @@ from heartbeat.clock import Clock
 from heartbeat.codec import Codec
 from heartbeat.engine.log import Append, Log, Put, UnitWrite
 from heartbeat.errors import UnencodableRecord
-from heartbeat.feeds.base import Delivery, Feed, Rejected
+from heartbeat.feeds.base import Delivery, Feed, Rejected, Unheard
 from heartbeat.feeds.cursors import Standing
 from heartbeat.feeds.known import Known
 from heartbeat.feeds.promises import Promises, Says, says_of
@@ -102,17 +102,19 @@ class Encoder:
         return appends, rejected
 
     def heartbeats(
-        self, watermark_ms: int, connected: bool, caught_up: bool, *, tasks: Sequence[str] | None
+        self,
+        watermark_ms: int,
+        connected: bool,
+        caught_up: bool,
+        *,
+        tasks: Sequence[str] | None,
+        unheard: Unheard | None = None,
     ) -> list[Append]:
         """One message for every partition."""
         key = self._feed.encode()
+        beat = Heartbeat(self._feed, 0, watermark_ms, caught_up, connected, tasks, *(unheard or (None, None)))
         return [
-            Append(
-                INGEST.name,
-                partition,
-                key,
-                self._codec.encode(Heartbeat(self._feed, partition, watermark_ms, caught_up, connected, tasks)),
-            )
+            Append(INGEST.name, partition, key, self._codec.encode(beat._replace(origin_partition=partition)))
             for partition in range(self._partitions)
         ]
 
@@ -200,15 +202,22 @@ class Units:
             matched=before.matched + len(appends),
             rejected=before.rejected + len(rejected),
         )
-        says = says_of(delivery.state) if self._promises.due(delivery) else None
+        says = says_of(delivery.state) if delivery.unheard or self._promises.due(delivery) else None
         if says is not None and self._known is not None:
             puts = [*self._known.forgotten(), *puts]  # of one row the last word counts
-        return self.closed([*appends, *letters], after, says, puts), after, says
+        return self.closed([*appends, *letters], after, says, puts, delivery.unheard), after, says
 
-    def closed(self, appends: list[Append], after: Standing, says: Says | None, puts: Sequence[Put] = ()) -> UnitWrite:
+    def closed(
+        self,
+        appends: list[Append],
+        after: Standing,
+        says: Says | None,
+        puts: Sequence[Put] = (),
+        unheard: Unheard | None = None,
+    ) -> UnitWrite:
         """A unit of these messages, behind them heartbeats that say this (None: none), and the cursor."""
         if says is not None:
             tasks = self._tasks if self._promises.said is None else None
-            appends += self._encoder.heartbeats(after.watermark_ms, *says, tasks=tasks)
+            appends += self._encoder.heartbeats(after.watermark_ms, *says, tasks=tasks, unheard=unheard)
         appends.append(after.append(self._log.partitions(CURSORS.name)))
         return UnitWrite(appends, puts=puts)

@@ -12,18 +12,19 @@ from heartbeat.health import HealthBoard
 from heartbeat.insights.company import Company
 from heartbeat.insights.insight import Past, Span
 from heartbeat.insights.voice import Said
-from heartbeat.records import Figures, Late, Pulse, Scored
+from heartbeat.records import Figures, Heartbeat, Late, Pulse, Scored
 from heartbeat.settings import Settings
 from heartbeat.tasks import Task
 
-By: TypeAlias = Literal["all", "lang", "source"]
-LiveRecord: TypeAlias = Pulse | Scored | Late
+By: TypeAlias = Literal["all", "lang", "source", "model"]
+LiveRecord: TypeAlias = Pulse | Scored | Late | Heartbeat
 
 
 class WindowRow(NamedTuple):
-    """The figures of one window under one key: `all`, a language or a source. The window begins at `start_ms`.
+    """The figures of one window under one key: `all`, a language, a source or a model, of which only `scored` is known.
 
-    `size_s` is larger than what was asked for where windows of that size are not kept any more.
+    The window begins at `start_ms`. `size_s` is larger than what was asked for where windows of that size are not kept
+    any more.
     """
 
     start_ms: int
@@ -111,6 +112,10 @@ class HistorySource(Protocol):
         """
         ...
 
+    async def unheard(self, feeds: Sequence[str], from_ms: int, to_ms: int) -> Sequence[Span]:
+        """What any of these feeds has not heard of [from_ms, to_ms), by its beginning; some may overlap."""
+        ...
+
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
         """The newest posts by event time, newest first; retracted ones are gone."""
         ...
@@ -194,6 +199,8 @@ class WebSources(Protocol):
 
     def tail(self) -> AsyncIterator[LiveRecord]:
         """Records that became durable since, in the order of each partition.
+
+        Of heartbeats only those that tell of times which were not heard.
 
         The hard case: together with `history` as it is at the moment of the call, nothing may be missing. So the place
         is taken at the call, not at the first iteration, and lies where history's own reading stands. Windows come

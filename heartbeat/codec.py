@@ -49,7 +49,7 @@ def _flat(record: Record) -> _Flat:
         by_source = {source: tuple(figures) for source, figures in record.by_source.items()}
         return orjson.dumps((*record[:6], tuple(record.overall), by_lang, by_source, dict(record.by_model)))
     if isinstance(record, Heartbeat):
-        return (*record[:5], None if record.tasks is None else tuple(record.tasks))
+        return (*record[:5], None if record.tasks is None else tuple(record.tasks), *record[6:])
     return (*record[:3], tuple(record[3]), *record[4:])
 
 
@@ -61,7 +61,7 @@ def _pulse(flat: Any) -> Pulse:
 
 
 def _heartbeat(flat: Any) -> Heartbeat:
-    return Heartbeat._make((*flat[:5], None if flat[5] is None else list(flat[5])))
+    return Heartbeat._make((*flat[:5], None if flat[5] is None else list(flat[5]), *flat[6:]))
 
 
 def _with_tasks(kind: type[Post] | type[Detected]) -> Callable[[Any], Record]:

@@ -162,7 +162,8 @@ class Heartbeat(NamedTuple):
 
     Travels in order with the posts of its origin partition. `connected=False` says that the feed's other side is
     away: its watermark stands still and other feeds need not wait for it. `tasks` names the tasks that the feed
-    serves; None means as before (it is given when a feed starts and when they change).
+    serves; None means as before (it is given when a feed starts and when they change). Of what was said in
+    [unheard_from_ms, unheard_to_ms) the feed has heard nothing and never will; None: there is no such time.
     """
 
     feed: str
@@ -171,6 +172,8 @@ class Heartbeat(NamedTuple):
     caught_up: bool
     connected: bool = True
     tasks: Sequence[str] | None = None
+    unheard_from_ms: int | None = None
+    unheard_to_ms: int | None = None
 
 
 Record: TypeAlias = Post | Detected | Scored | Late | Pulse | Heartbeat

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from heartbeat import topics
-from heartbeat.agents import influx
+from heartbeat.agents import influx, insight_points
 from heartbeat.engine.letters import first_of
 from heartbeat.engine.log import TP, Log
 from heartbeat.errors import FeedError, HeartbeatError
@@ -29,6 +29,7 @@ from heartbeat.windows.ids import WindowId
 
 _TELL_EVERY_S: Final = 0.5
 REJECTS_SHOWN: Final = 5
+_TO_INFLUX: Final = (influx.NAME, insight_points.NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +164,18 @@ class Replay:
 
         await settled(self._station, self._log, before_pulse=closed)
         if self._station.influx is not None:  # it may be away for days, and nobody waits here for that
-            for tp, end in ends(self._log, topics.PULSE.name):
-                while read_up_to(self._log, influx.NAME, tp) < end and not self._station.influx.trouble:
-                    await asyncio.sleep(LOOK_EVERY_S)
+            for agent in _TO_INFLUX:
+                for tp, end in ends(self._log, topics.PULSE.name):
+                    while read_up_to(self._log, agent, tp) < end and not self._station.influx.trouble:
+                        await asyncio.sleep(LOOK_EVERY_S)
 
     def _waits(self) -> Sequence[str]:
         """What is still to be done when everything else is: a line each."""
         if self._station.influx is None:
             return ()
         places = ends(self._log, topics.PULSE.name)
-        left = sum(end - min(read_up_to(self._log, influx.NAME, tp), end) for tp, end in places)
+        read = {agent: [read_up_to(self._log, agent, tp) for tp, _ in places] for agent in _TO_INFLUX}
+        left = max(sum(end - min(at, end) for (_, end), at in zip(places, read[agent], strict=True)) for agent in read)
         if not left:
             return ()
         why = self._station.influx.trouble or "they are being written"

@@ -103,6 +103,8 @@ FIELDS: Final[dict[type, dict[str, object]]] = {
         "caught_up": _BOOLEAN,
         "connected": {"type": _BOOLEAN, "default": True},
         "tasks": _optional(_STRINGS),
+        "unheard_from": _optional(_LONG),
+        "unheard_to": _optional(_LONG),
     },
 }
 """The fields of each record type, in its order, under their names on the wire."""

@@ -155,6 +155,7 @@ class Station:
                         self.telling.absent = (InfluxForgetting.name,)
                     log.forget_group(f"{GROUPS}-{_influx.NAME}", topics.PULSE.name)
                     log.forget_group(f"{GROUPS}-{insight_points.NAME}", topics.PULSE.name)
+                    log.empty(InfluxTables.AGAIN_CHANGELOG)  # else its old values are written when it is wanted again
                 self.history_start = hold_against(log, self.history, self.board, prefix=GROUPS)
             except BaseException:
                 self.history.close()
@@ -197,11 +198,16 @@ class Station:
         """Up to where history has read a partition of `pulse`."""
         return 0 if self._log is None else self._log.committed(f"{GROUPS}-{_history.WINDOWS}", tp) or 0
 
-    async def _write_insights(self, partition: int, found: Mapping[Window, Mapping[str, float]]) -> None:
+    async def _write_insights(
+        self, partition: int, found: Mapping[Window, Mapping[str, float]]
+    ) -> Mapping[Window, str]:
         assert self.influx is not None
-        lines = [insight_line(window, numbers) for window, numbers in found.items() if numbers]
-        if lines:
-            await self.influx.lane(f"insights {partition}").write(lines)
+        lines = {window: insight_line(window, numbers) for window, numbers in found.items() if numbers}
+        if not lines:
+            return {}
+        refused = await self.influx.lane(f"insights {partition}").write(list(lines.values()))
+        windows = list(lines)
+        return {windows[refusal.at]: refusal.why for refusal in refused}
 
     async def close(self) -> None:
         """Close what `open` opened, but the log, which its owner closes first."""

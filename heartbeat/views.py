@@ -151,6 +151,10 @@ class HistoryView:
 
         return await self._read(read, [])
 
+    async def unheard(self, feeds: Sequence[str], from_ms: int, to_ms: int) -> Sequence[Span]:
+        """What any of these feeds has not heard of [from_ms, to_ms)."""
+        return await self._read(lambda: self._reader.unheard(feeds, from_ms, to_ms), [])
+
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
         """The newest posts by event time, newest first."""
 

@@ -36,11 +36,16 @@ class HistoryPosts:
         self._history, self._retracted = history, retracted
 
     async def __call__(self, batch: Batch[Scored | Heartbeat], emit: Emit) -> None:
-        """Keep the scores of a batch; heartbeats are nothing to history."""
+        """Keep the scores of a batch; of heartbeats, what they say of times that were not heard."""
         posts = [
             (event.offset, event.timestamp_ms, event.value) for event in batch.events if type(event.value) is Scored
         ]
-        await _patiently(self._history.store_posts(batch.tp, posts))
+        beats = [
+            event.value
+            for event in batch.events
+            if type(event.value) is Heartbeat and event.value.unheard_from_ms is not None
+        ]
+        await _patiently(self._history.store_posts(batch.tp, posts, beats))
         if self._retracted is not None:
             await self._retracted([post for _, _, post in posts])
 

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import orjson
 
@@ -85,6 +85,8 @@ class InfluxTables:
         again: windows that have to be written again after a request of unknown outcome.
         written: names that each window was written with, kept for as long as it may change.
     """
+
+    AGAIN_CHANGELOG: ClassVar[str] = "influx-again-changelog"
 
     again: Table[WindowKey, Again]
     written: DiskTable[WindowKey, Written]

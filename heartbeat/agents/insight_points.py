@@ -17,8 +17,9 @@ from typing import Final, TypeAlias
 
 from heartbeat.clock import Clock
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
+from heartbeat.engine.deadletters import set_aside
 from heartbeat.engine.log import TP
-from heartbeat.errors import HistoryError, Retry
+from heartbeat.errors import HistoryError, InfluxError, Retry
 from heartbeat.records import Late, Pulse
 from heartbeat.sinks.insight_fields import InsightFields, Window
 from heartbeat.topics import PULSE
@@ -30,8 +31,15 @@ SETTLE_MS: Final = 5_000
 HISTORY_AFTER_S: Final = 0.5
 """How long to wait for history, which reads the same topic."""
 
-Write: TypeAlias = Callable[[int, Mapping[Window, Mapping[str, float]]], Awaitable[None]]
-"""Writes the fields of windows of a partition; returns when they are there, and raises `Retry` where that may pass."""
+Write: TypeAlias = Callable[[int, Mapping[Window, Mapping[str, float]]], Awaitable[Mapping[Window, str]]]
+"""Writes the fields of windows of a partition; returns when they are there, and raises `Retry` where that may pass.
+
+Gives the windows whose fields will never be taken, and why."""
+
+
+def window_of(pulse: Pulse) -> Window:
+    """Which window a record is about."""
+    return pulse.task, pulse.size_s, pulse.start_ms
 
 
 class InsightPoints:
@@ -71,11 +79,7 @@ class InsightPoints:
         if 0 < young_ms <= SETTLE_MS:
             await self._sleep(young_ms / 1000)
         windows: Sequence[Window] = list(
-            dict.fromkeys(
-                (event.value.task, event.value.size_s, event.value.start_ms)
-                for event in closed
-                if isinstance(event.value, Pulse)
-            )
+            dict.fromkeys(window_of(event.value) for event in closed if isinstance(event.value, Pulse))
         )
         async with self._one:
             try:
@@ -84,8 +88,13 @@ class InsightPoints:
                 raise Retry(str(error)) from error
         if found is None:
             raise Retry("waits for the history, which has not stored a window yet", after_s=HISTORY_AFTER_S)
-        if found:
-            await self._write(batch.partition, found)
+        if not found:
+            return
+        refused = await self._write(batch.partition, found)
+        newest = {window_of(event.value): event for event in closed if isinstance(event.value, Pulse)}
+        for window, why in refused.items():
+            refusal = InfluxError(f"{why} (fields of insights were refused)")
+            set_aside(newest[window], refusal, at_ms=self._clock.now_ms())
 
     def _read(
         self, batch: Batch[Pulse | Late], offset: int, windows: Sequence[Window]

@@ -104,7 +104,7 @@ class PulseAgent:
         """Add a batch up, then close, seal and publish what is due."""
         part, now_ms = self.part(batch.partition), self._clock.now_ms()
         part.begin()
-        tally, late = Tally(self._layout), _LatePosts()
+        tally, late = Tally(self._layout, part.spans, part.layout.pane_ms), _LatePosts()
         sealed: dict[str, int] = {}
         for event in batch:
             value = event.value
@@ -157,7 +157,7 @@ class PulseAgent:
         budget = _Budget(0)
         for offset, post, own in late.posts:
             if post.op == "retract" and not own:
-                for window in self._layout.windows_of(post.task, post.time_ms):
+                for window in part.layout.windows_of(post.task, post.time_ms):
                     if part.window(window) is not None:
                         self._seal(part, window, now_ms, partition, emit)
                         await budget.spend()

@@ -19,9 +19,11 @@ from heartbeat.engine.agent import Table
 from heartbeat.engine.tables import MemoryTable, TableCodec
 from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Heartbeat
 from heartbeat.topics import partition_of
+from heartbeat.windows import spans as sizes
 from heartbeat.windows.ids import Layout, WindowId, WindowKey
 from heartbeat.windows.progress import NO_PROGRESS, Progress
 from heartbeat.windows.schedule import Schedule
+from heartbeat.windows.spans import Spans
 from heartbeat.windows.state import Glance, WindowState
 from heartbeat.windows.watermarks import FeedOrigin, Mark, Watermarks, tasks_from_bytes, tasks_to_bytes
 
@@ -101,8 +103,13 @@ class PulsePart:
         self._served = tables.served.part(partition)
         self._progress = tables.progress.part(partition)
         self._partition, self._partitions = partition, partitions
-        self._layout, self._publish_ms, self._lateness_ms = layout, publish_ms, lateness_ms
+        self._publish_ms, self._lateness_ms = publish_ms, lateness_ms
+        self._sizes = tuple(size_s for size_s, _ in layout.sizes)
         self._unit: int | None = None
+        self.spans: dict[str, Spans]
+        """Of tasks whose posts do not simply count in all sizes, since these have been changed."""
+        self.layout: Layout
+        """All sizes that a live window may have: blocks are made of those too that come to their end."""
         self.watermarks: Watermarks
         self.schedule: Schedule
         self.pending: dict[str, None]
@@ -116,12 +123,38 @@ class PulsePart:
         self._decoded = DecodedWindows(self._partitions)
         self.watermarks = Watermarks(self._partitions)
         self.watermarks.restore(self._marks.items(), self._served.items())
-        self.schedule = Schedule(self._layout, self._publish_ms)
+        self._changed = self._with_sizes_changed(newest)
+        rows = {**dict(self._progress.items()), **self._changed}
+        self.spans = {task: row.spans for task, row in rows.items() if row.spans}
+        ending = {span.size_s for spans in self.spans.values() for span in spans}
+        ending |= {size_s for (_, size_s, _), _ in self._windows.items()}  # some may be sealed, and wait to be told
+        self.layout = Layout([*self._sizes, *ending])
+        self.schedule = Schedule(self.layout, self._publish_ms)
         for window, row in self._windows.items():
             self.schedule.touched(window, Glance.of(row))
         self.pending = dict.fromkeys(self.schedule.tasks())
         self._moved: dict[str, None] = {}
         self._sealing: dict[str, int] = {}
+
+    def _with_sizes_changed(self, newest: Progress | None) -> dict[str, Progress]:
+        """The rows of tasks that are others under this worker's sizes; written with the next unit."""
+        rows = {task: row for task, row in self._progress.items() if task != UNIT_ROW}
+        before = newest.sizes if newest is not None else self._sizes
+        if before == self._sizes:
+            rows = {task: row for task, row in rows.items() if row.spans}
+            if not rows:
+                return {}
+        live = sizes.ends(window for window, _ in self._windows.items())
+        if not before:  # written by an earlier version
+            before = tuple({size_s for of_task in live.values() for size_s in of_task})
+        if before != self._sizes:
+            rows = {**dict.fromkeys(live, NO_PROGRESS), **rows}
+        out = {}
+        for task, row in rows.items():
+            spans = sizes.changed(row.spans, before, self._sizes, live.get(task, {}), row.sealed_through_ms)
+            if spans != row.spans:
+                out[task] = row._replace(spans=spans)
+        return out
 
     def refresh(self) -> None:
         """Make sure that what was made from rows fits them."""
@@ -134,7 +167,10 @@ class PulsePart:
         self.refresh()
         self._kept.clear()
         self._unit = secrets.randbits(62)
-        self._progress[UNIT_ROW] = Progress(unit=self._unit)
+        self._progress[UNIT_ROW] = Progress(unit=self._unit, sizes=self._sizes)
+        for task, row in self._changed.items():
+            self._progress[task] = row
+        self._changed = {}
 
     def progress(self, task: str) -> Progress:
         """How far a task is."""
@@ -233,7 +269,7 @@ class PulsePart:
         waited = self.schedule.waited(now_ms - longest_ms)
         deserted = [task for task in self.schedule.tasks() if self.is_deserted(task)]
         if deserted:
-            shorter_ms = min(longest_ms, self._lateness_ms + self._layout.block_ms)
+            shorter_ms = min(longest_ms, self._lateness_ms + self.layout.block_ms)
             waited += self.schedule.waited(now_ms - shorter_ms, deserted)
         if waited:
             resting = {
@@ -249,7 +285,7 @@ class PulsePart:
         """Up to where windows are sealed once watermarks have passed a time."""
         if passed_ms >= END_OF_TIME_MS or passed_ms <= BEFORE_TIME_MS:
             return passed_ms
-        return self._layout.whole_blocks(passed_ms - self._lateness_ms)
+        return self.layout.whole_blocks(passed_ms - self._lateness_ms)
 
     def _seal_passed(self, tasks: Sequence[str]) -> None:
         for task in tasks:

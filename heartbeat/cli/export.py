@@ -100,7 +100,11 @@ def export() -> None:
 @table_options
 @click.option("--size", "size_s", type=click.IntRange(min=1), help="Windows of this many seconds  [default: all].")
 @click.option(
-    "--by", type=click.Choice(["all", "lang", "source"]), default="all", show_default=True, help="How to cut them."
+    "--by",
+    type=click.Choice(["all", "lang", "source", "model"]),
+    default="all",
+    show_default=True,
+    help="How to cut them.",
 )
 @with_settings
 def windows(

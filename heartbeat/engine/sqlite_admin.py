@@ -60,6 +60,18 @@ def forget_group(group: str, topic: str) -> Work[None]:
     return work
 
 
+def empty(topic: str) -> Work[None]:
+    """Remove all rows of a compact topic, as if each had been deleted."""
+
+    def work(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], None]:
+        number = ledger.topics[topic].id
+        con.execute("DELETE FROM latest WHERE slot IN (SELECT slot FROM partitions WHERE topic = ?)", (number,))
+        con.execute("UPDATE partitions SET bytes = 0 WHERE topic = ?", (number,))
+        return _renewed(con)
+
+    return work
+
+
 def register_schema(subject: str, schema: str) -> Work[int]:
     """The schema's number under this subject; a new one if it is new."""
 

@@ -150,6 +150,12 @@ class SqliteLog(SqliteReader):
         if topic in self.ledger().topics:
             self._call(sqlite_admin.forget_group(group, topic))
 
+    def empty(self, topic: str) -> None:
+        """Remove all rows of a compact topic: a changelog whose table nobody is to recover. Not there is no error."""
+        known = self.ledger().topics.get(topic)
+        if known is not None and known.compact:
+            self._call(sqlite_admin.empty(topic))
+
     def register_schema(self, subject: str, schema: str) -> int:
         """See `schemas.SchemaStore`."""
         known = self.query("SELECT id FROM schemas WHERE subject = ? AND schema = ?", (subject, schema))

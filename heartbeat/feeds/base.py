@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from heartbeat.records import Post
 
@@ -37,6 +37,13 @@ class Rejected:
     """Where it stood: a file and line, or a cursor."""
 
 
+class Unheard(NamedTuple):
+    """A time, in ms since the epoch, of which a feed has heard nothing and never will; `to_ms` is left out."""
+
+    from_ms: int
+    to_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """Some posts in the order of their arrival, and where the feed stands after them.
@@ -49,6 +56,7 @@ class Delivery:
         watermark_ms: nothing below it follows, except what is late; None while the feed cannot promise anything new.
         state: caught up, behind, disconnected or ended.
         why: for people, when disconnected; else what they should know of the feed besides.
+        unheard: where the feed has found out that it has missed something: when that was said.
     """
 
     posts: Sequence[Post]
@@ -57,13 +65,15 @@ class Delivery:
     watermark_ms: int | None
     state: FeedState
     why: str = ""
+    unheard: Unheard | None = None
 
 
 class Feed(Protocol):
     """One inflow. `name` is unique (`demo`, `bluesky`, `replay:HASH`).
 
     `live` says whether event times are held against the time of receipt, and whether the feed serves the configured
-    tasks; a replay serves the one task it was started for.
+    tasks; a replay serves the one task it was started for. One with `makes_up = False` delivers only what is said while
+    it runs: the runner then tells of the times in which it did not.
     """
 
     name: str

@@ -22,7 +22,7 @@ from typing import Final
 
 from heartbeat.clock import Clock
 from heartbeat.errors import BadPost, FeedUnreachable
-from heartbeat.feeds.base import Delivery, FeedState, Rejected
+from heartbeat.feeds.base import Delivery, FeedState, Rejected, Unheard
 from heartbeat.feeds.jetstream_events import AheadOfClock, HostError
 from heartbeat.feeds.jetstream_place import Place
 from heartbeat.feeds.jetstream_socket import (
@@ -169,6 +169,7 @@ class _Session:
         now_us = self._clock.now_ms() * 1000
         latest_us = now_us + _AHEAD_US
         us, seq, moved = place.us, None, False
+        unheard: Unheard | None = None
         for frame in frames:
             try:
                 event_us, event_seq, post, told = parse(frame, feed, latest_us)
@@ -192,7 +193,7 @@ class _Session:
                 if self._fresh:
                     self._fresh = False
                     if us is not None and event_us - us > _GAP_US:
-                        self._gap(address, us, event_us)
+                        unheard = self._gap(address, us, event_us)
                 us, seq, moved = event_us, event_seq, True
             if post is not None:
                 posts.append(post)
@@ -203,19 +204,24 @@ class _Session:
             lag_ms = self._clock.now_ms() - us // 1000
             grace_ms = max(self._grace_ms, _LEAST_GRACE_MS)
             self._caught_up = lag_ms <= (grace_ms if self._caught_up else grace_ms / 2)
-        return self.delivery(posts, rejected, self._state, self._note)
+        return self.delivery(posts, rejected, self._state, self._note, unheard)
 
     @property
     def _state(self) -> FeedState:
         return FeedState.CAUGHT_UP if self._caught_up else FeedState.BEHIND
 
     def delivery(
-        self, posts: Sequence[Post], rejected: Sequence[Rejected], state: FeedState, why: str = ""
+        self,
+        posts: Sequence[Post],
+        rejected: Sequence[Rejected],
+        state: FeedState,
+        why: str = "",
+        unheard: Unheard | None = None,
     ) -> Delivery:
         """Some posts, and where the feed stands behind them."""
         us = self.place.us
         promised = us // 1000 - self._grace_ms if state is FeedState.BEHIND and us is not None else None
-        return Delivery(posts, rejected, self.place.cursor(), promised, state, why)
+        return Delivery(posts, rejected, self.place.cursor(), promised, state, why, unheard)
 
     def skip(self, address: Address) -> Delivery:
         """Go beyond a frame that cannot be read; when it is met first, with a letter that says so."""
@@ -233,8 +239,9 @@ class _Session:
         else:
             self._from_now_on = True
 
-    def _gap(self, address: Address, before_us: int, after_us: int) -> None:
+    def _gap(self, address: Address, before_us: int, after_us: int) -> Unheard:
         """Nothing came of a time that is longer than the network is ever silent."""
         before, after = (datetime.fromtimestamp(us / 1e6, UTC) for us in (before_us, after_us))
         self._note = f"nothing came from {before:%Y-%m-%d %H:%M:%S} to {after:%Y-%m-%d %H:%M:%S} UTC"
         logger.warning("%s: %s by %s, which may not keep it any longer", self._feed, self._note, address.host)
+        return Unheard(before_us // 1000, after_us // 1000)

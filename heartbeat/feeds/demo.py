@@ -48,6 +48,7 @@ class DemoFeed:
 
     name = "demo"
     live = True
+    makes_up = False
 
     def __init__(
         self,

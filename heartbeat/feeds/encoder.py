@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from heartbeat.codec import Codec
 from heartbeat.engine.log import Append, Put
 from heartbeat.errors import UnencodableRecord
-from heartbeat.feeds.base import Rejected
+from heartbeat.feeds.base import Rejected, Unheard
 from heartbeat.feeds.known import Gone, Known, KnownUnit
 from heartbeat.records import Heartbeat, Post
 from heartbeat.tasks import Matcher
@@ -124,16 +124,18 @@ class Encoder:
         return appends, rejected
 
     def heartbeats(
-        self, watermark_ms: int, connected: bool, caught_up: bool, *, tasks: Sequence[str] | None
+        self,
+        watermark_ms: int,
+        connected: bool,
+        caught_up: bool,
+        *,
+        tasks: Sequence[str] | None,
+        unheard: Unheard | None = None,
     ) -> list[Append]:
         """One message for every partition."""
         key = self._feed.encode()
+        beat = Heartbeat(self._feed, 0, watermark_ms, caught_up, connected, tasks, *(unheard or (None, None)))
         return [
-            Append(
-                INGEST.name,
-                partition,
-                key,
-                self._codec.encode(Heartbeat(self._feed, partition, watermark_ms, caught_up, connected, tasks)),
-            )
+            Append(INGEST.name, partition, key, self._codec.encode(beat._replace(origin_partition=partition)))
             for partition in range(self._partitions)
         ]

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from heartbeat.clock import Clock
-from heartbeat.feeds.base import Delivery, FeedState
-from heartbeat.records import END_OF_TIME_MS, Post
+from heartbeat.feeds.base import Delivery, FeedState, Unheard
+from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Post
 
 _POSTS_A_PARTITION: Final = 250
 
@@ -79,6 +79,13 @@ class Promises:
             # A live post may lie a minute ahead; a watermark that followed it would make the next minute's posts late.
             promised = min(promised, self._clock.now_ms() - self._grace_ms)
         return max(before_ms, promised)
+
+    def missed(self, before_ms: int) -> Unheard | None:
+        """What a feed that makes up for nothing has missed, if its last promise was this: it was there until then."""
+        heard_ms, now_ms = before_ms + self._grace_ms, self._clock.now_ms()
+        if before_ms == BEFORE_TIME_MS or now_ms - heard_ms < 2000 * self._heartbeat_s:
+            return None
+        return Unheard(heard_ms, now_ms)
 
     def idle_watermark(self, before_ms: int) -> int:
         """The watermark of a feed that is caught up while nothing arrives."""

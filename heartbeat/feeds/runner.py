@@ -191,6 +191,8 @@ class FeedRunner:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Write one delivery, again and again while the log cannot."""
+        if self.feed.live and not getattr(self.feed, "makes_up", True):
+            delivery = replace(delivery, unheard=self._promises.missed(self._standing.watermark_ms))
         for unit in self._units.of(delivery, self._standing):
             await self._write(unit)
             if unit.after is None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from heartbeat.clock import Clock
 from heartbeat.codec import Codec
 from heartbeat.engine.log import Append, Log, Put, UnitWrite
-from heartbeat.feeds.base import Delivery, Feed, Rejected
+from heartbeat.feeds.base import Delivery, Feed, Rejected, Unheard
 from heartbeat.feeds.cursors import Standing
 from heartbeat.feeds.encoder import Encoder, Passed
 from heartbeat.feeds.known import Known
@@ -160,19 +160,28 @@ class Units:
             matched=before.matched + len(part.appends),
             rejected=before.rejected + len(rejected),
         )
-        puts, says = part.puts, says_of(delivery.state) if self._promises.due(delivery) else None
+        puts, says = part.puts, says_of(delivery.state) if delivery.unheard or self._promises.due(delivery) else None
         if says is not None and self._known is not None:
             puts = [*self._known.forgotten(), *puts]  # of one row the last word counts
-        return Unit(self.closed([*part.appends, *self._letters(rejected)], after, says, puts), after, says)
+        return Unit(
+            self.closed([*part.appends, *self._letters(rejected)], after, says, puts, delivery.unheard), after, says
+        )
 
     def _letters(self, rejected: Iterable[Rejected]) -> list[Append]:
         partitions, now_ms = self._log.partitions(DEADLETTERS.name), self._clock.now_ms()
         return [dead_letter(self._feed.name, item, partitions, now_ms) for item in rejected]
 
-    def closed(self, appends: list[Append], after: Standing, says: Says | None, puts: Sequence[Put] = ()) -> UnitWrite:
+    def closed(
+        self,
+        appends: list[Append],
+        after: Standing,
+        says: Says | None,
+        puts: Sequence[Put] = (),
+        unheard: Unheard | None = None,
+    ) -> UnitWrite:
         """A unit of these messages, behind them heartbeats that say this (None: none), and the cursor."""
         if says is not None:
             tasks = self._tasks if self._promises.said is None else None
-            appends += self._encoder.heartbeats(after.watermark_ms, *says, tasks=tasks)
+            appends += self._encoder.heartbeats(after.watermark_ms, *says, tasks=tasks, unheard=unheard)
         appends.append(after.append(self._log.partitions(CURSORS.name)))
         return UnitWrite(appends, puts=puts)

@@ -12,10 +12,12 @@ class Company(NamedTuple):
     Attributes:
         alike: those that are fed as it is, itself included: while they are heard, its silence is silence.
         voices: those whose voices are compared; None if it is not among them.
+        feeds: its feeds: what one of them has not heard is not known of it.
     """
 
     alike: tuple[str, ...]
     voices: tuple[str, ...] | None = None
+    feeds: tuple[str, ...] = ()
 
 
 def company_of(task: str, feeds: Mapping[str, Collection[str]]) -> Company:
@@ -29,4 +31,4 @@ def company_of(task: str, feeds: Mapping[str, Collection[str]]) -> Company:
     if own is None:
         return Company((task,))
     alike = tuple(name for name, theirs in feeds.items() if name == task or not set(theirs).isdisjoint(own))
-    return Company(alike, tuple(feeds))
+    return Company(alike, tuple(feeds), tuple(own))

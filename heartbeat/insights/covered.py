@@ -3,17 +3,48 @@
 Windows without posts are not stored. So where nothing is stored of a task, what is stored of the tasks that are fed
 alike decides: while any of them is heard, silence is silence; where all are silent for longer than `QUIET_MS`, nobody
 may have listened.
+
+Shorter times in which nobody did are told by the feeds themselves: a worker that was stopped, a connection that was
+gone for too long. A window of which more than `MISSED_MOST` lies there is not known, though it may hold posts.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
 QUIET_MS: Final = 3_600_000
 """How long all tasks of a feed may be silent before that time counts as unknown."""
+
+MISSED_MOST: Final = 0.05
+"""How much of a window may be unheard, at most: what is then missing is less than chance brings."""
+
+
+class Missed:
+    """The times that a task's feeds have not heard.
+
+    Args:
+        spans: as (from, to) in ms; in any order, and some may overlap.
+    """
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self._spans: list[tuple[int, int]] = []
+        for from_ms, to_ms in sorted(spans):
+            if self._spans and from_ms <= self._spans[-1][1]:
+                self._spans[-1] = self._spans[-1][0], max(to_ms, self._spans[-1][1])
+            elif from_ms < to_ms:
+                self._spans.append((from_ms, to_ms))
+
+    def share(self, start_ms: int, end_ms: int) -> float:
+        """How much of [start_ms, end_ms) was not heard, from 0 to 1."""
+        missed_ms = 0
+        for from_ms, to_ms in self._spans[max(0, bisect_right(self._spans, (start_ms,)) - 1) :]:
+            if from_ms >= end_ms:
+                break
+            missed_ms += max(0, min(to_ms, end_ms) - max(from_ms, start_ms))
+        return missed_ms / (end_ms - start_ms)
 
 
 class Covered:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from heartbeat.insights.change import Change, change, total_of
-from heartbeat.insights.covered import QUIET_MS, Covered
+from heartbeat.insights.covered import MISSED_MOST, QUIET_MS, Covered, Missed
 from heartbeat.insights.shift import Part, Shift, shift
 from heartbeat.insights.spike import Spike, spike
 from heartbeat.insights.voice import share
@@ -34,6 +34,7 @@ class Past:
         since_ms: the start of the task's first window of this size, None if it has none.
         voices: posts of all tasks whose voices are compared, by start; None if this one is not among them.
         unfinished: starts of the task's windows that are not closed. They are held against nothing.
+        unheard: times of which one of the task's feeds has heard nothing, in ms; some may overlap.
     """
 
     size_s: int
@@ -42,6 +43,7 @@ class Past:
     since_ms: int | None
     voices: Mapping[int, int] | None = None
     unfinished: Collection[int] = frozenset()
+    unheard: Collection[Span] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Insight:
     Attributes:
         start_ms, size_s: which window.
         final: whether it is closed. One that is not is compared, but never scored.
+        heard: how much of its time the task's feeds have heard, from 0 to 1. Where that is too little, its number of
+            posts is held against nothing; shares are, since what was heard is a sample.
         figures: what it holds.
         voice: the share of voice.
         before, day, week: what has changed since the window before, a day ago and a week ago.
@@ -62,6 +66,7 @@ class Insight:
     start_ms: int
     size_s: int
     final: bool
+    heard: float
     figures: Figures
     voice: float | None
     before: Change | None
@@ -106,10 +111,15 @@ class Judge:
         if closed_ms is not None:
             heard.append(closed_ms - closed_ms % (1000 * past.size_s))
         self._covered = Covered(past.size_s, heard, past.since_ms)
+        self._missed = Missed(past.unheard)
 
     def knows(self, start_ms: int) -> bool:
         """Whether it is known what the window that starts then holds, all of it; it may be nothing."""
-        return start_ms in self._covered and start_ms not in self._past.unfinished
+        return (
+            start_ms in self._covered
+            and start_ms not in self._past.unfinished
+            and self._missed_of(start_ms) <= MISSED_MOST
+        )
 
     def insight(self, start_ms: int, *, final: bool) -> Insight:
         """The figures of the window that starts then."""
@@ -117,20 +127,26 @@ class Judge:
         now = past.windows.get(start_ms, NOTHING)
         starts = range(start_ms - REFERENCE_WINDOWS * size_ms, start_ms, size_ms)
         reference = [past.windows.get(each, NOTHING) for each in starts if self.knows(each)]
+        missed = self._missed_of(start_ms)
+        whole = missed <= MISSED_MOST
         return Insight(
             start_ms,
             past.size_s,
             final,
+            1 - missed,
             now,
             self._voice(start_ms),
-            self._change(now, start_ms, start_ms - size_ms),
-            self._change(now, start_ms, start_ms - DAY_MS),
-            self._change(now, start_ms, start_ms - WEEK_MS),
+            self._change(now, start_ms, start_ms - size_ms) if whole else None,
+            self._change(now, start_ms, start_ms - DAY_MS) if whole else None,
+            self._change(now, start_ms, start_ms - WEEK_MS) if whole else None,
             len(reference),
-            spike(total_of(now), [total_of(each) for each in reference]) if final else None,
+            spike(total_of(now), [total_of(each) for each in reference]) if final and whole else None,
             _shift(now, reference, "negative") if final else None,
             _shift(now, reference, "positive") if final else None,
         )
+
+    def _missed_of(self, start_ms: int) -> float:
+        return self._missed.share(start_ms, start_ms + 1000 * self._past.size_s)
 
     def _change(self, now: Figures, start_ms: int, then_ms: int) -> Change | None:
         if not self.knows(then_ms):

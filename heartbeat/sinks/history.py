@@ -18,9 +18,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from heartbeat.clock import Clock
 from heartbeat.errors import HistoryError, Retry
-from heartbeat.records import Late, Pulse, Scored
+from heartbeat.records import Heartbeat, Late, Pulse, Scored
 from heartbeat.sinks import history_file
 from heartbeat.sinks.history_tables import Offset, Tables, TopicPartition
+from heartbeat.sinks.history_unheard import store_unheard
 from heartbeat.topics import DAY_MS, HOUR_MS
 
 MOST_AT_ONCE: Final = 8_192
@@ -81,25 +82,31 @@ class History:
         opened.result()
         self._is_open = True
 
-    async def store_posts(self, tp: TopicPartition, posts: Sequence[tuple[Offset, int, Scored]]) -> None:
+    async def store_posts(
+        self, tp: TopicPartition, posts: Sequence[tuple[Offset, int, Scored]], beats: Sequence[Heartbeat] = ()
+    ) -> None:
         """Make scores and retractions of one partition durable.
 
         Args:
             tp: their topic and partition.
             posts: (offset, time of append in ms, record), ascending. Those that are in the file already are left out.
+            beats: heartbeats among them that tell of times which their feed has not heard.
 
         Raises:
             Retry: the disk is full or the file locked; nothing of it is there.
             HistoryError: the file has become unusable.
         """
-        if not posts:
+        if not posts and not beats:
             return
 
         def work(tables: Tables) -> None:
+            store_unheard(tables.connection, tables.names, beats, tables.clock.now_ms())
+            if not posts:
+                return
             known = tables.advance(tp, [offset for offset, _, _ in posts])
             tables.posts.take(((appended_ms, post) for _, appended_ms, post in posts[known:]), tables.clock.now_ms())
 
-        await self._do(work, len(posts))
+        await self._do(work, len(posts) + len(beats))
 
     async def store_windows(self, tp: TopicPartition, records: Sequence[tuple[Offset, Pulse | Late]]) -> None:
         """Make windows, and what came late for them, of one partition durable.

@@ -18,6 +18,7 @@ from heartbeat.insights.voice import Said
 from heartbeat.records import Figures
 from heartbeat.sinks.history_snapshot import Snapshots
 from heartbeat.sinks.history_statements import read_page
+from heartbeat.sinks.history_unheard import unheard
 
 _OF_TASKS: Final = "task IN (SELECT n.id FROM json_each(?) j JOIN names n ON n.name = j.value)"
 _FIGURES: Final = "start_ms, final, scored, unscored, positive, neutral, negative, mixed, pos_e6, neu_e6, neg_e6"
@@ -41,6 +42,7 @@ class Around:
     def pasts(self, tasks: Mapping[str, Company], spans: Sequence[Span]) -> dict[str, Past]:
         """The same for many tasks; what they share is read once."""
         sums: dict[frozenset[str], dict[int, int]] = {}
+        missed_by: dict[tuple[str, ...], Sequence[Span]] = {}
         found: dict[str, Past] = {}
         with self._moment() as connection:
 
@@ -50,10 +52,17 @@ class Around:
                     sums[key] = self._together(connection, names, spans)
                 return sums[key]
 
-            for task, (alike, voices) in tasks.items():
+            def not_heard(feeds: tuple[str, ...]) -> Sequence[Span]:
+                if feeds not in missed_by:
+                    ends = [first for first, _ in spans], [last + 1000 * self._size_s for _, last in spans]
+                    missed_by[feeds] = tuple(unheard(connection, feeds, min(ends[0]), max(ends[1]))) if spans else ()
+                return missed_by[feeds]
+
+            for task, (alike, voices, feeds) in tasks.items():
                 windows, unfinished, since_ms = self._own(connection, task, spans)
                 compared = None if voices is None else together(voices)
-                found[task] = Past(self._size_s, windows, together(alike), since_ms, compared, unfinished)
+                missed = not_heard(feeds)
+                found[task] = Past(self._size_s, windows, together(alike), since_ms, compared, unfinished, missed)
         return found
 
     def _own(

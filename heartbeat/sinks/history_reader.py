@@ -9,7 +9,7 @@ any thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -26,6 +26,7 @@ from heartbeat.sinks.history_snapshot import Snapshots
 from heartbeat.sinks.history_statements import distinct, read_page
 from heartbeat.sinks.history_thinning import kept_from
 from heartbeat.sinks.history_timeline import OVERALL, Timeline, sizes_of
+from heartbeat.sinks.history_unheard import unheard
 
 PAGE_ROWS: Final = 4_000
 EARLIEST_MS: Final = -(2**63)
@@ -110,7 +111,7 @@ class HistoryReader:
             size_s: one size, and larger ones where it is not kept any more; None: all, each as far as it is kept.
             from_ms: ms since the epoch; None: from the first one.
             to_ms: ms since the epoch; None: to the last one.
-            by: a row a window, or one for each of its languages or sources.
+            by: a row a window, or one for each of its languages, sources or models.
         """
         for name in self.tasks() if task is None else [task]:
             for size in self.sizes(name) if size_s is None else [size_s]:
@@ -160,6 +161,11 @@ class HistoryReader:
                 "SELECT next FROM offsets WHERE topic = ? AND partition = ?", (topic, partition)
             ).fetchall()
         return int(found[0][0]) if found else 0
+
+    def unheard(self, feeds: Sequence[str], from_ms: int, to_ms: int) -> list[tuple[int, int]]:
+        """What any of these feeds has not heard of [from_ms, to_ms): pairs of (from, to) in ms, some may overlap."""
+        with self._snapshots.one() as connection:
+            return unheard(connection, feeds, from_ms, to_ms)
 
     def around(self, size_s: int) -> Around:
         """Reads what insights are made from, in windows of this size."""

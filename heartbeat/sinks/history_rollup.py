@@ -10,7 +10,8 @@ steps), no reader ever sees an hour that its windows do not add up to.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
@@ -49,6 +50,7 @@ class Rolled(NamedTuple):
     overall: tuple[int, ...]
     by_lang: Parts
     by_source: Parts
+    by_model: Mapping[str, int]
 
 
 def day_of(ms: int) -> int:
@@ -76,7 +78,7 @@ def add_up(connection: sqlite3.Connection, task: int, day_ms: int, now_ms: int, 
         task: the number of its name.
         day_ms: the beginning of the day.
         now_ms: the time by the clock; what lies before it is over.
-        parts: with languages and sources.
+        parts: with languages, sources and models.
     """
     sizes = measured_sizes(connection, task)
     if not sizes:
@@ -131,7 +133,7 @@ def _rows(
 ) -> list[Rolled]:
     columns, table = _COLUMNS, "windows"
     if parts:
-        columns, table = f"{_COLUMNS}, lang, source", "windows JOIN parts USING (task, size_s, start_ms)"
+        columns, table = f"{_COLUMNS}, lang, source, model", "windows JOIN parts USING (task, size_s, start_ms)"
     found = read_page(
         connection,
         columns,
@@ -140,8 +142,8 @@ def _rows(
     )
     rolled = []
     for start_ms, revision, final, stored_ms, *rest in found:
-        by_lang, by_source = map(orjson.loads, rest[9:]) if parts else ({}, {})
-        rolled.append(Rolled(size_s, start_ms, revision, bool(final), stored_ms, tuple(rest[:9]), by_lang, by_source))
+        by = map(orjson.loads, rest[9:]) if parts else ({}, {}, {})
+        rolled.append(Rolled(size_s, start_ms, revision, bool(final), stored_ms, tuple(rest[:9]), *by))
     return rolled
 
 
@@ -155,6 +157,7 @@ def _sum(size_s: int, start_ms: int, rows: Sequence[Rolled], now_ms: int) -> Rol
         _added(row.overall for row in rows),
         _added_parts(row.by_lang for row in rows),
         _added_parts(row.by_source for row in rows),
+        _added_counts(row.by_model for row in rows),
     )
 
 
@@ -168,6 +171,13 @@ def _added_parts(several: Iterable[Parts]) -> Parts:
         for name, figures in parts.items():
             by_name.setdefault(name, []).append(figures)
     return {name: _added(figures) for name, figures in sorted(by_name.items())}
+
+
+def _added_counts(several: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for counts in several:
+        total.update(counts)
+    return dict(sorted(total.items()))
 
 
 class Rollup:
@@ -204,7 +214,8 @@ class Rollup:
         for one in rolled:
             key = (task, one.size_s, one.start_ms)
             rows.append((*key, one.revision, int(one.final), one.stored_ms, *one.overall))
-            parts.append((*key, orjson.dumps(one.by_lang).decode(), orjson.dumps(one.by_source).decode()))
+            by = one.by_lang, one.by_source, one.by_model
+            parts.append((*key, *(orjson.dumps(part).decode() for part in by)))
         write_rows(connection, "INSERT INTO rolled VALUES ?", rows)
         write_rows(connection, "INSERT INTO rolled_parts VALUES ?", parts)
         connection.execute("DELETE FROM stale WHERE task = ? AND day_ms = ?", (task, day_ms))

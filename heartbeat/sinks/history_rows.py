@@ -8,15 +8,16 @@ from heartbeat.records import Figures
 
 MILLION: Final = 1_000_000
 
-By: TypeAlias = Literal["all", "lang", "source"]
-"""What a window is cut by."""
+By: TypeAlias = Literal["all", "lang", "source", "model"]
+"""What a window is cut by. By model there are counts of scored posts alone."""
 
 
 class WindowRow(NamedTuple):
-    """A window, overall (`by` and `key` are `all`) or for one language or source of it.
+    """A window, overall (`by` and `key` are `all`) or for one language, source or model of it.
 
     `window_start` is in ms since the epoch. Counts are of posts, total = scored + unscored, and the labels add up to
     scored. Means are over scored posts, None if there are none. `revision` and `final` are the whole window's.
+    Of a model only `total` and `scored` are known, which are the same.
     """
 
     task: str
@@ -26,11 +27,11 @@ class WindowRow(NamedTuple):
     key: str
     total: int
     scored: int
-    positive: int
-    neutral: int
-    negative: int
-    mixed: int
-    unscored: int
+    positive: int | None
+    neutral: int | None
+    negative: int | None
+    mixed: int | None
+    unscored: int | None
     pos_mean: float | None
     neu_mean: float | None
     neg_mean: float | None
@@ -92,6 +93,9 @@ class Summary(NamedTuple):
 def window_row(task: str, by: By, row: FiguresRow) -> WindowRow:
     """Sums as means."""
     start_ms, key, figures, revision, final, size_s = row
+    if by == "model":
+        count, unknown = figures.scored, (None,) * 8
+        return WindowRow(task, start_ms, size_s, by, key, count, count, *unknown, revision, final)
     scored, unscored, positive, neutral, negative, mixed, pos_e6, neu_e6, neg_e6 = figures
     sums = scored * MILLION
     return WindowRow(

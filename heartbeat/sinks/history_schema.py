@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
+_ALL_DAYS_STALE: Final = """INSERT OR IGNORE INTO stale
+    WITH RECURSIVE met (task, size_s, start_ms) AS (
+        SELECT * FROM (SELECT task, size_s, start_ms FROM windows ORDER BY task, size_s, start_ms LIMIT 1)
+        UNION ALL
+        SELECT w.task, w.size_s, w.start_ms FROM met JOIN windows w ON (w.task, w.size_s, w.start_ms) = (
+            SELECT task, size_s, start_ms FROM windows
+            WHERE (task, size_s, start_ms) >= (
+                met.task, met.size_s,
+                met.start_ms - (met.start_ms % 86400000 + 86400000) % 86400000 + 86400000
+            )
+            ORDER BY task, size_s, start_ms LIMIT 1
+        )
+    )
+    SELECT task, start_ms - (start_ms % 86400000 + 86400000) % 86400000, 0 FROM met;"""
 STEPS: Final[tuple[str, ...]] = (
     """
     -- Every task, source, feed, language, label, model and reason once; rows name them by number. Never removed.
@@ -74,7 +88,7 @@ STEPS: Final[tuple[str, ...]] = (
     -- How many of a window's posts each model scored: a JSON object of counts. Of earlier windows nothing is known.
     ALTER TABLE parts ADD COLUMN model TEXT NOT NULL DEFAULT '{}';
     """,
-    """
+    f"""
     -- Hours and days, each added up from smaller windows (see history_rollup); laid out as `windows` and `parts` are.
     CREATE TABLE rolled (
         task INTEGER NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,
@@ -105,20 +119,7 @@ STEPS: Final[tuple[str, ...]] = (
     ) WITHOUT ROWID;
 
     -- Nothing has been added up yet. The days are found by leaps: a file may hold a hundred million windows.
-    INSERT OR IGNORE INTO stale
-    WITH RECURSIVE met (task, size_s, start_ms) AS (
-        SELECT * FROM (SELECT task, size_s, start_ms FROM windows ORDER BY task, size_s, start_ms LIMIT 1)
-        UNION ALL
-        SELECT w.task, w.size_s, w.start_ms FROM met JOIN windows w ON (w.task, w.size_s, w.start_ms) = (
-            SELECT task, size_s, start_ms FROM windows
-            WHERE (task, size_s, start_ms) >= (
-                met.task, met.size_s,
-                met.start_ms - (met.start_ms % 86400000 + 86400000) % 86400000 + 86400000
-            )
-            ORDER BY task, size_s, start_ms LIMIT 1
-        )
-    )
-    SELECT task, start_ms - (start_ms % 86400000 + 86400000) % 86400000, 0 FROM met;
+    {_ALL_DAYS_STALE}
     """,
     """
     -- Windows whose last posts were taken back after they were sealed. Others may have copies of them, and have to be
@@ -129,16 +130,26 @@ STEPS: Final[tuple[str, ...]] = (
         PRIMARY KEY (task, size_s, start_ms)
     ) WITHOUT ROWID;
     """,
-    """
+    f"""
     -- What other places still have to be told of what was forgotten (see history_untold).
     CREATE TABLE untold (
         place TEXT NOT NULL, task TEXT NOT NULL, size_s INTEGER NOT NULL, start_ms INTEGER NOT NULL,
         number INTEGER NOT NULL, told INTEGER NOT NULL, due_ms INTEGER NOT NULL,
         PRIMARY KEY (place, task, size_s, start_ms)
     ) WITHOUT ROWID;
+
+    -- Times of which a live feed has heard nothing, and never will: its tasks' windows there are not known.
+    CREATE TABLE unheard (
+        feed INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, stored_ms INTEGER NOT NULL,
+        PRIMARY KEY (feed, from_ms)
+    ) WITHOUT ROWID;
+
+    -- How many posts of an hour or a day each model scored, as in `parts`: all days are added up once more.
+    ALTER TABLE rolled_parts ADD COLUMN model TEXT NOT NULL DEFAULT '{{}}';
+    {_ALL_DAYS_STALE}
     """,
 )
 """Step n brings a file of version n to version n + 1; a new file starts at 0. Steps are only ever added."""
 
-READABLE: Final = 4
+READABLE: Final = 6
 """The oldest version whose tables can be read as those of the newest."""

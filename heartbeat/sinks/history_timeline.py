@@ -23,6 +23,7 @@ from heartbeat.sinks.history_thinning import kept_from
 DAYS_A_PAGE: Final = {HOUR_S: 64, DAY_S: 512}
 FIRST_MS: Final = -(2**62)
 """Before all windows, with room for arithmetic in 64 bits."""
+_UNKNOWN: Final = Figures()[1:]
 OVERALL: Final = (
     "start_ms, revision, final, scored, unscored, positive, neutral, negative, mixed, pos_e6, neu_e6, neg_e6"
 )
@@ -42,7 +43,7 @@ class Timeline:
     Args:
         snapshots: of the file.
         task: its name.
-        by: a row a window, or one for each of its languages or sources.
+        by: a row a window, or one for each of its languages, sources or models.
         page_rows: rows of one snapshot, at least 1.
         clock: tells which hours are over.
     """
@@ -113,7 +114,7 @@ class Timeline:
     def _as_row(self, one: Rolled) -> list[Any]:
         figures: list[Any] = list(one.overall)
         if self._by != "all":
-            figures = [one.by_lang if self._by == "lang" else one.by_source]
+            figures = [{"lang": one.by_lang, "source": one.by_source, "model": one.by_model}[self._by]]
         return [one.start_ms, one.revision, one.final, *figures]
 
     def _page(
@@ -145,6 +146,8 @@ class Timeline:
             if self._by != "all":
                 known = figures[0] if isinstance(figures[0], dict) else orjson.loads(figures[0])
                 parts = sorted(known.items())
+            if self._by == "model":
+                parts = [(name, [count, *_UNKNOWN]) for name, count in parts]
             for key, part in parts:
                 yield FiguresRow(at_ms, key, Figures._make(part), revision, bool(final), size_s)
 

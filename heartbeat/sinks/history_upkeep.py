@@ -27,6 +27,7 @@ _SWEPT: Final = (
     ("windows", ("task", "size_s"), ("start_ms",)),
     ("emptied", ("task", "size_s"), ("start_ms",)),
     ("rolled", ("task", "size_s"), ("start_ms",)),
+    ("unheard", ("feed",), ("from_ms",)),
 )
 
 

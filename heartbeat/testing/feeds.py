@@ -15,10 +15,11 @@ class MemoryFeed:
     Args:
         name: the feed's name; one that begins with `replay:` is a scope of duplicates of its own.
         live: whether it serves the configured tasks and its times are held against the time of receipt.
+        makes_up: whether it delivers what was said while it did not run.
     """
 
-    def __init__(self, name: str = "memory", *, live: bool = True) -> None:
-        self.name, self.live = name, live
+    def __init__(self, name: str = "memory", *, live: bool = True, makes_up: bool = True) -> None:
+        self.name, self.live, self.makes_up = name, live, makes_up
         self._script: list[Delivery | Exception] = []
         self._more = asyncio.Event()
         self.opened_at: list[bytes | None] = []

@@ -181,7 +181,9 @@ class Reader:
         one = figures([_judged(post)])
         for size_s in {window.size_s for window in self._held}:
             window = Window(post.task, size_s, post.time_ms // (size_s * 1000) * (size_s * 1000))
-            held = self._held[window]
+            held = self._held.get(window)
+            if held is None:  # a size that was not there when the post counted
+                continue
             self._held[window] = Held(
                 _less(held.overall, one),
                 {**held.by_lang, post.lang: _less(held.by_lang[post.lang], one)},

@@ -54,7 +54,7 @@ class Api:
         sizes = self._sizes()
         size = params.choice("size", [*(str(size) for size in self._preferred(sizes)), AUTO])
         size_s = sizes[0] if size == AUTO else int(size)
-        by: By = params.choice("by", ("all", "lang", "source"))  # type: ignore[assignment]
+        by: By = params.choice("by", ("all", "lang", "source", "model"))  # type: ignore[assignment]
         points = params.whole("points", POINTS_DEFAULT if by == "all" else POINTS_CUT, 1, WINDOWS_MOST)
         from_ms, to_ms = params.time_ms("from"), params.time_ms("to")
         span = None
@@ -91,9 +91,16 @@ class Api:
                 "by": by,
                 "from": shapes.rfc3339(from_ms),
                 "to": shapes.rfc3339(to_ms),
+                "unheard": await self._unheard(name, from_ms, to_ms),
                 "windows": [shapes.window_row(name, by, row) for row in rows],
             }
         )
+
+    async def _unheard(self, name: str, from_ms: int, to_ms: int) -> list[dict[str, str]]:
+        """Of which times the task's feeds have heard nothing; a replay has heard all of its files."""
+        feeds = next((task.feeds for task in self._sources.tasks() if task.name == name), ())
+        spans = await self._sources.history.unheard(feeds, from_ms, to_ms) if feeds else ()
+        return [{"from": shapes.rfc3339(first_ms), "to": shapes.rfc3339(last_ms)} for first_ms, last_ms in spans]
 
     async def _rows(self, name: str, size_s: int, from_ms: int, to_ms: int, by: By) -> list[FiguresRow]:
         """History's rows; a window in the live table replaces what history has of it, unless that is newer.

@@ -19,6 +19,7 @@ def insight(found: Insight) -> dict[str, Any]:
         "window_start": rfc3339(found.start_ms),
         "window_seconds": found.size_s,
         "final": found.final,
+        "heard": _rounded(found.heard),
         "total": total_of(found.figures),
         "scored": found.figures.scored,
         "score": _rounded(score),

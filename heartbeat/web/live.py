@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
-from heartbeat.records import Pulse, Scored
+from heartbeat.records import Heartbeat, Pulse, Scored
 from heartbeat.web import shapes
 from heartbeat.web.hub import Client, Full, Hub
 from heartbeat.web.sources import LiveRecord, WebSources
@@ -86,6 +86,8 @@ class Live:
         elif isinstance(record, Scored):
             post = (record.task, record.source, record.id)
             self._hub.publish("post", shapes.post_event(record), key=post, task=record.task)
+        elif isinstance(record, Heartbeat):
+            self._hub.publish("unheard", shapes.unheard_event(record), key=(record.feed, record.unheard_from_ms))
         elif record.op == "add":
             mark = ("late", record.task, record.source, record.id)
             self._hub.publish("post", shapes.post_event(record), key=mark, task=record.task)

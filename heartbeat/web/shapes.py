@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from heartbeat.corrections import lines
 from heartbeat.corrections.rows import Correction
-from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Figures, Late, Pulse, Scored
+from heartbeat.records import BEFORE_TIME_MS, END_OF_TIME_MS, Figures, Heartbeat, Late, Pulse, Scored
 from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary
 from heartbeat.tasks import Task
 from heartbeat.web.params import EARLIEST_MS, LATEST_MS
@@ -52,16 +52,23 @@ def window_row(task: str, by: By, row: FiguresRow) -> dict[str, Any]:
         "window_seconds": row.size_s,
         "by": by,
         "key": row.key,
-        **figures(row.figures),
+        **(figures(row.figures) if by != "model" else _counted(row.figures.scored)),
         "revision": row.revision,
         "final": row.final,
     }
 
 
+def _counted(posts: int) -> dict[str, Any]:
+    """The figures of a model: how many posts it scored is all that is known."""
+    return {**dict.fromkeys(figures(Figures())), "total": posts, "scored": posts}
+
+
 def rows_of(window: Pulse, by: By) -> Iterator[FiguresRow]:
     """A live window cut into rows as history has them."""
     parts: Mapping[str, Figures] = {"all": window.overall}
-    if by != "all":
+    if by == "model":
+        parts = {model: Figures(scored=posts) for model, posts in window.by_model.items()}
+    elif by != "all":
         parts = window.by_lang if by == "lang" else window.by_source
     for key, row in parts.items():
         yield FiguresRow(window.start_ms, key, row, window.revision, window.final, window.size_s)
@@ -81,6 +88,12 @@ def window_event(window: Pulse) -> dict[str, Any]:
         "source": {key: figures(row) for key, row in window.by_source.items()},
         "model": dict(window.by_model),
     }
+
+
+def unheard_event(beat: Heartbeat) -> dict[str, Any]:
+    """The data of an `unheard` event: of that time the feed has heard nothing."""
+    assert beat.unheard_from_ms is not None and beat.unheard_to_ms is not None
+    return {"feed": beat.feed, "from": rfc3339(beat.unheard_from_ms), "to": rfc3339(beat.unheard_to_ms)}
 
 
 def post_row(row: PostRow, correction: Correction | None) -> dict[str, Any]:

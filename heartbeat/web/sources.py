@@ -12,12 +12,12 @@ from heartbeat.health import HealthBoard
 from heartbeat.insights.company import Company
 from heartbeat.insights.insight import Past, Span
 from heartbeat.insights.voice import Said
-from heartbeat.records import Late, Pulse, Scored
+from heartbeat.records import Heartbeat, Late, Pulse, Scored
 from heartbeat.settings import Settings
 from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary
 from heartbeat.tasks import Task
 
-LiveRecord: TypeAlias = Pulse | Scored | Late
+LiveRecord: TypeAlias = Pulse | Scored | Late | Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,10 @@ class HistorySource(Protocol):
 
         Every source knows the configured sizes, hours and days.
         """
+        ...
+
+    async def unheard(self, feeds: Sequence[str], from_ms: int, to_ms: int) -> Sequence[Span]:
+        """What any of these feeds has not heard of [from_ms, to_ms), by its beginning; some may overlap."""
         ...
 
     async def posts(self, task: str, limit: int) -> Sequence[PostRow]:
@@ -146,6 +150,8 @@ class WebSources(Protocol):
 
     def tail(self) -> AsyncIterator[LiveRecord]:
         """Records that became durable since, in the order of each partition.
+
+        Of heartbeats only those that tell of times which were not heard.
 
         The hard case: together with `history` as it is at the moment of the call, nothing may be missing. So the place
         is taken at the call, not at the first iteration, and lies where history's own reading stands. Windows come

@@ -11,13 +11,13 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 from heartbeat import topics
 from heartbeat.codec import Codec
 from heartbeat.engine.log import TP, Log, LogRecord, addressee
 from heartbeat.errors import LogError, UndecodableRecord
-from heartbeat.records import Late, Pulse, Scored
+from heartbeat.records import Heartbeat, Late, Pulse, Record, Scored
 from heartbeat.web.sources import LiveRecord
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class LogTail:
                 record = self._codec.decode(value)
             except UndecodableRecord:
                 continue
-            if isinstance(record, Pulse | Scored | Late):
+            if isinstance(record, Pulse | Scored | Late) or _tells_of_missing(record):
                 records.append(record)
         return records
 
@@ -124,6 +124,10 @@ class LogTail:
         for kept in newest.values():
             chosen += kept
         return [values[at] for at in sorted(chosen)]
+
+
+def _tells_of_missing(record: Record) -> TypeGuard[Heartbeat]:
+    return isinstance(record, Heartbeat) and record.unheard_from_ms is not None
 
 
 def _task_of_add(value: bytes) -> bytes | None:

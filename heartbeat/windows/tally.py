@@ -6,10 +6,12 @@ Rows are plain tuples, laid out as `records.Figures`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from heartbeat.records import Figures, Late, Scored
 from heartbeat.windows.ids import Layout, WindowKey
+from heartbeat.windows.spans import Spans, sizes_at
 
 Row: TypeAlias = tuple[int, ...]
 """Figures, as a plain tuple."""
@@ -54,10 +56,17 @@ class Tally:
 
     It adds up panes: the longest stretches that no window's border cuts. Most posts of a batch that concern a task lie
     close together, so its windows of all sizes change by the same.
+
+    Args:
+        layout: the sizes that posts count in.
+        spans: of tasks whose posts count in other windows, since sizes have been changed.
+        pane_ms: of all sizes that are in one of the two; None: of the layout's.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self._sizes, self._pane_ms = layout.sizes, layout.pane_ms
+    def __init__(
+        self, layout: Layout, spans: Mapping[str, Spans] = MappingProxyType({}), pane_ms: int | None = None
+    ) -> None:
+        self._sizes, self._spans, self._pane_ms = layout.sizes, spans, pane_ms or layout.pane_ms
         self._panes: dict[tuple[str, int], Delta] = {}
 
     def count(self, post: Scored | Late) -> None:
@@ -97,7 +106,8 @@ class Tally:
         out: dict[WindowKey, Delta] = {}
         sums: set[WindowKey] = set()
         for (task, start_ms), delta in self._panes.items():
-            for size_s, size_ms in self._sizes:
+            spans = self._spans.get(task)
+            for size_s, size_ms in self._sizes if spans is None else sizes_at(spans, start_ms):
                 window = (task, size_s, start_ms - start_ms % size_ms)
                 before = out.get(window)
                 if before is None:

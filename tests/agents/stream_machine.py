@@ -37,8 +37,10 @@ T = TypeVar("T")
 
 MEMORY: Final = "/dev/shm"
 PARTITIONS: Final = 3
-SIZES: Final = ((10, 60), (10, 60), (10, 30, 60), (10,), (10, 60, 120))
-"""What a worker may be started with; 10 is always among them, so that its windows have to be whole whatever happens."""
+SIZES: Final = ((10, 60), (10, 60), (10, 30, 60), (10,), (20, 60), (10, 60, 120))
+"""What a worker may be started with. Whatever is told of a window, of any size, has to be whole."""
+WHOLE_MS: Final = 120_000
+"""The least common multiple of all of them."""
 MOST: Final = 16
 """Posts; from 10 on those of feeds that were away."""
 FEEDS: Final = ("demo", "wire", "replay:1")
@@ -74,7 +76,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.world = World(partitions=PARTITIONS, languages=LANGUAGES, sizes=SIZES[0])
         if self.on_file:
             self.world.driver.log = self.opened()
-        self.sizes_always = set(SIZES[0])
+        self.sizes_since_ms = dict.fromkeys(SIZES[0], 0)
         self.versions: dict[tuple[str, int], dict[int, Version]] = defaultdict(dict)
         self.delivered: list[Post] = []
         self.may_be_late: set[tuple[str, str, str, str]] = set()
@@ -193,9 +195,17 @@ class StreamMachine(RuleBasedStateMachine):
         self.do(self.world.driver.run_until_idle())
 
     @rule(sizes=st.sampled_from(SIZES))
+    def start_again(self, sizes: Sequence[int]) -> None:
+        self.restart(sizes)
+
     def restart(self, sizes: Sequence[int]) -> None:
-        """The worker starts again on what the log holds, perhaps with windows of other sizes."""
-        self.sizes_always &= set(sizes)
+        """The worker starts again on what the log holds, perhaps with windows of other sizes.
+
+        One that is new counts at the latest from the next border on that lies behind all posts and promises.
+        """
+        said = [self.world.clock.now_ms(), *self.promised.values(), *(post.time_ms for post in self.delivered)]
+        border_ms = (max(said) // WHOLE_MS + 1) * WHOLE_MS
+        self.sizes_since_ms = {size_s: self.sizes_since_ms.get(size_s, border_ms) for size_s in sizes}
         self.world.sizes = sizes
         log = self.world.driver.log
         if isinstance(log, SqliteLog):
@@ -203,6 +213,28 @@ class StreamMachine(RuleBasedStateMachine):
             self.do(self.world.driver.restart(self.opened()))
         else:
             self.do(self.world.driver.restart())
+
+    @rule(
+        feed=live,
+        number=numbers,
+        age_s=st.sampled_from([0, 12, 50]),
+        sizes=st.sampled_from(SIZES),
+        then=st.sampled_from(["delete", "edit", "another"]),
+        meanwhile=st.sampled_from([0, 0, 15, 70]),
+    )
+    def change_the_sizes(
+        self, feed: str, number: int, age_s: int, sizes: Sequence[int], then: str, meanwhile: int
+    ) -> None:
+        """A post is counted, then the sizes change, then the post does."""
+        self.deliver_one(feed, number, age_s, 1, 3)
+        self.do(self.world.driver.run_until_idle())
+        self.restart(sizes)
+        if meanwhile:
+            self.time_goes_on(meanwhile, None, None, 0)
+        if then == "delete":
+            self.delete(feed, number)
+        else:
+            self.deliver_one(feed, (number + (then == "another")) % 10, age_s + meanwhile, 1, 3)
 
     @precondition(lambda self: not self.on_file)
     @rule(durable=st.integers(0, 3), crashes=st.booleans())
@@ -341,10 +373,12 @@ class StreamMachine(RuleBasedStateMachine):
             assert all(not feed.feed.startswith("replay:") for feed in part.watermarks.progress())
         assert all(pulse.final for pulse in self.told.values())
 
+    def since_ms(self, size_s: int) -> int:
+        """From when on a size of the newest worker has to count."""
+        return self.sizes_since_ms.get(size_s, END_OF_TIME_MS)
+
     def check_figures(self, published: Sequence[Record]) -> None:
         """Each post is in its windows or among the late, where it may be late at all; nothing else is anywhere."""
-        sizes = sorted(self.sizes_always)
-        published = [value for value in published if not isinstance(value, Pulse) or value.size_s in sizes]
         reader = oracle.Reader(self.all_heard(topics.SENTIMENT), published)
         in_time = list(reader.in_time())
         late = [key[:4] for key in reader.standing if key in reader.late]
@@ -352,7 +386,10 @@ class StreamMachine(RuleBasedStateMachine):
         assert sorted([*late, *(tuple(post[:4]) for post in in_time)]) == sorted(tuple(post[:4]) for post in expected)
         assert {key for key in late if key[0] not in self.left} <= self.may_be_late
         assert all(post in expected for post in in_time)
-        assert reader.windows() == oracle.windows(in_time, sizes)
+        held, whole = reader.windows(), oracle.windows(in_time, sorted({size_s for sizes in SIZES for size_s in sizes}))
+        assert held == {window: whole.get(window) for window in held}
+        missing = whole.keys() - held.keys()
+        assert not [window for window in missing if window.start_ms >= self.since_ms(window.size_s)]
         counted = sum(1 for value in published if isinstance(value, Late) and value.op == "add")
         assert counted >= len(late)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from heartbeat import topics
 from heartbeat.agents.insight_points import SETTLE_MS, InsightPoints
 from heartbeat.engine.agent import Batch, Event
 from heartbeat.engine.log import TP
@@ -18,6 +19,7 @@ from heartbeat.sinks.history import History
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.insight_fields import InsightFields, Window
 from heartbeat.testing.clock import FakeClock
+from heartbeat.testing.driver import Driver
 from tests.sinks.model import late, open_history, scored
 
 STEP = 60_000
@@ -41,12 +43,14 @@ class Scene:
         self.written: list[tuple[int, Mapping[Window, Mapping[str, float]]]] = []
         self.slept: list[float] = []
         self.offset = self.passed = 0
+        self.refuses: set[str] = set()
         self.agent = InsightPoints(
             lambda: InsightFields(self.reader, FEEDS), self.write, self.clock, read=self.read, sleep=self.sleep
         )
 
-    async def write(self, partition: int, found: Mapping[Window, Mapping[str, float]]) -> None:
+    async def write(self, partition: int, found: Mapping[Window, Mapping[str, float]]) -> Mapping[Window, str]:
         self.written.append((partition, found))
+        return {window: "too old" for window in found if window[0] in self.refuses}
 
     def read(self, tp: TP) -> int:
         return self.passed
@@ -147,6 +151,24 @@ async def test_trouble_with_the_history_is_no_fault_of_the_messages(tmp_path: Pa
     agent = InsightPoints(broken, scene.write, scene.clock)
     with pytest.raises(Retry, match="it is damaged"):
         await agent(scene.batch(window("a", 0, 5)), lambda *args, **more: None)
+
+
+async def test_what_is_refused_goes_to_dead_letters_with_the_reason(scene: Scene) -> None:
+    newest = [window("a", 0, 90), window("b", 0, 10)]
+    await scene.store(scene.batch(*past(), *newest))
+    scene.passed, scene.refuses = 10**6, {"b"}
+    driver = Driver(lambda: [scene.agent.spec()], partitions=1, clock=scene.clock)
+    await driver.start()
+    for record in newest:
+        await driver.send(topics.PULSE, record, key="w")
+    scene.clock.advance(SETTLE_MS / 1000)
+    await driver.run_until_idle()
+    [letter] = await driver.dead_letters()
+    assert driver.codec.decode(letter.value) == newest[1]
+    assert (letter.headers["agent"], letter.headers["reason"]) == (
+        "insight-points",
+        "too old (fields of insights were refused)",
+    )
 
 
 async def test_partitions_take_turns(scene: Scene) -> None:

@@ -377,6 +377,63 @@ async def test_other_sizes_after_a_restart_leave_what_was_sealed_alone() -> None
     assert (await told(it, ("a", 10, START_MS + 60_000)))[-1] == (1, True, 1)
 
 
+async def test_a_size_that_is_new_takes_nothing_back_that_it_never_counted() -> None:
+    it = await world()
+    await deliver(it, 1, at_s=23)
+    it.sizes = (10, 30, 60)
+    await it.driver.restart()
+    await deliver(it, 2, at_s=24)
+    await deliver(it, 3, at_s=31)
+    await it.post(post(1, 23, op="delete"))
+    await deliver(it, 4, at_s=70)
+    await it.post(post(4, 70, op="delete"))
+    await deliver(it, 5, at_s=70)
+    await reach(it, 1000)
+    assert await told(it, ("a", 30, START_MS)) == []
+    assert [posts for *_, posts in await told(it, ("a", 30, START_MS + 30_000))] == [1, 1]
+    assert (await told(it, ("a", 30, START_MS + 60_000)))[-1][2] == 1
+    assert (await told(it, ("a", 60, START_MS)))[-1][2] == 2
+
+
+async def test_a_size_that_is_gone_goes_on_to_the_end_of_its_windows() -> None:
+    it = await world()
+    await deliver(it, 1, 2, at_s=23)
+    it.sizes = (10,)
+    await it.driver.restart()
+    await it.post(post(1, 23, op="delete"))
+    await deliver(it, 3, at_s=59)
+    await deliver(it, 4, at_s=61)
+    await it.driver.restart()
+    await it.post(post(3, 59, op="delete"))
+    await reach(it, 60)
+    assert (await told(it, ("a", 60, START_MS)))[-1] == (1, True, 1)
+    assert await told(it, ("a", 60, START_MS + 60_000)) == []
+    await reach(it, 1000)
+    await it.driver.restart()
+    await deliver(it, 5, at_s=1001)
+    assert it.pulse.part(0).layout.block_ms == 10_000
+    assert not it.pulse.part(0).spans
+
+
+async def test_a_late_deletion_finds_windows_of_a_gone_size_that_wait_to_be_sealed() -> None:
+    it = await world(windows_a_unit=1)
+    await deliver(it, 1, at_s=3)
+    it.sizes = (10,)
+    await it.driver.restart()
+    await it.post(post(2, 13))
+    await it.beat("demo", START_MS + 1_000_000)
+    await it.driver.run_until_idle(limit=1)
+    await it.driver.restart()
+    await it.post(post(1, 3, op="delete"))
+    await it.settle()
+    held = (await it.reader()).windows()
+    assert {(window.size_s, each.overall.scored + each.overall.unscored) for window, each in held.items()} == {
+        (10, 1),
+        (60, 1),
+    }
+    assert live(it) == []
+
+
 async def test_very_many_windows_close_without_holding_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sealing them all takes many units; in between and within them the event loop turns."""
     it = await world(sizes=(10,))

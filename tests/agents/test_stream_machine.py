@@ -13,7 +13,8 @@ from heartbeat.agents import deliveries, pulse, sentiment
 from heartbeat.agents.pulse_part import PulsePart
 from heartbeat.engine import superseding
 from heartbeat.engine.memory_table import MemoryPart
-from heartbeat.windows import state, tally, watermarks
+from heartbeat.records import END_OF_TIME_MS
+from heartbeat.windows import spans, state, tally, watermarks
 from tests.agents.stream_machine import SETTINGS, FileStreamMachine, StreamMachine
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -106,6 +107,19 @@ def the_newest_is_superseded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(superseding, "_without", eager)
 
 
+def a_size_that_is_new_takes_back_what_it_never_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "changed", lambda *given: ())
+
+
+def what_was_live_under_a_size_that_is_gone_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = spans.changed
+
+    def abandoned(*given: Any) -> Any:
+        return tuple(span for span in honest(*given) if span.to_ms == END_OF_TIME_MS)
+
+    monkeypatch.setattr(spans, "changed", abandoned)
+
+
 IN_MEMORY: Final = [
     the_partition_that_is_ahead_decides,
     feeds_that_are_away_are_not_waited_for,
@@ -116,6 +130,8 @@ IN_MEMORY: Final = [
     closing_is_told_again,
     sealed_windows_are_opened_again,
     late_posts_replace_each_other,
+    a_size_that_is_new_takes_back_what_it_never_counted,
+    what_was_live_under_a_size_that_is_gone_is_left_as_it_was,
 ]
 
 

@@ -20,7 +20,7 @@ from heartbeat.engine.log import UnitWrite
 from heartbeat.errors import LogUnavailable
 from heartbeat.feeds import bluesky as bluesky_module
 from heartbeat.feeds import jetstream_socket
-from heartbeat.feeds.base import Delivery, FeedState
+from heartbeat.feeds.base import Delivery, FeedState, Unheard
 from heartbeat.feeds.bluesky import BlueskyFeed
 from heartbeat.feeds.encoder import TAKEN_AT_ONCE
 from heartbeat.feeds.jetstream_place import REWIND_ELSEWHERE_US, REWIND_US, Place
@@ -314,6 +314,7 @@ async def test_a_number_that_is_too_old_goes_on_with_the_oldest_and_says_so(capl
     assert got[0].state is FeedState.DISCONNECTED and "does not keep what lies so far back" in got[0].why
     assert [event.text for event in events[30:]] == texts(got)
     assert got[-1].why == "nothing came from 2023-11-14 21:23:20 to 2023-11-14 21:43:20 UTC"
+    assert [each.unheard for each in got if each.unheard] == [Unheard(events[10].us // 1000, events[30].us // 1000)]
     assert len([record for record in caplog.records if "nothing came from" in record.getMessage()]) == 1
 
 

@@ -185,6 +185,22 @@ async def test_a_watermark_does_not_go_back_at_a_restart() -> None:
     assert [p.id for p in sorted(world.posts())] == ["1", "2"]
 
 
+@pytest.mark.parametrize("makes_up", [True, False])
+async def test_a_feed_that_makes_up_for_nothing_says_what_it_has_missed(makes_up: bool) -> None:
+    world = World(heartbeat_s=1.0)
+    feed = MemoryFeed(makes_up=makes_up)
+    feed.post(post(1))
+    async with Running(world.runner(feed)):
+        await until(lambda: bool(world.posts()))
+    world.clock.advance(600)
+    feed.post(post(2))
+    async with Running(world.runner(feed)):
+        await until(lambda: len(world.posts()) == 2)
+    for partition in range(4):
+        told = [(beat.unheard_from_ms, beat.unheard_to_ms) for beat in world.heartbeats(partition)]
+        assert set(told) - {(None, None)} == (set() if makes_up else {(NOW_MS, NOW_MS + 600_000)})
+
+
 async def test_the_end_is_said_once_and_for_all() -> None:
     world = World()
     feed = MemoryFeed("memory", live=False)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
+from heartbeat.clock import SystemClock
+from heartbeat.engine import sqlite_schema
+from heartbeat.engine.log import TP
+from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.records import Figures
 from tests.influx.held import held_by
 from tests.influx.server import BUCKET, ORG, TOKEN, Influxd
@@ -74,3 +79,8 @@ def test_while_influxdb_stands_still_the_rest_goes_on(own: Influxd, tmp_path: Pa
     assert code == 0 and "wait for InfluxDB" not in said, said
     assert not (wrong := difference(in_influxdb(own), measured(material.want))), wrong
     assert TOKEN not in said
+    with closing(SqliteLog.open(sqlite_schema.place("sqlite:", data), clock=SystemClock())) as log:
+        for tp in (TP("pulse", partition) for partition in range(log.partitions("pulse"))):
+            assert log.committed("heartbeat-insight-points", tp) == (log.end_offset(tp) or None), (
+                "insights are there, too"
+            )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from heartbeat.agents.influx_tables import InfluxTables
 from heartbeat.app import station
 from heartbeat.engine.log import TP, Append, UnitWrite
 from heartbeat.errors import InfluxError
@@ -14,6 +15,7 @@ from heartbeat.settings import Settings, load
 from heartbeat.station import Station
 
 GROUP = "heartbeat-influx"
+AGAIN = InfluxTables.made().again.changelog.name  # type: ignore[attr-defined]
 
 
 def settings(folder: Path, **more: object) -> Settings:
@@ -44,6 +46,7 @@ async def test_the_log_waits_for_influxdb_only_while_it_is_configured_and_feeds_
     for name in ("influx", "history-windows"):
         engine.agents[name].pipeline(0)
     await log.write(UnitWrite([Append("pulse", 0, b"k", b"v")] * 5))
+    await log.write(UnitWrite([Append(AGAIN, partition, b"w", b"row") for partition in range(4)]))
     assert engine.agents["influx"].lag() == engine.agents["history-windows"].lag() == 5
     del engine.agents["history-windows"].pipelines[0]
     assert Room(parts.settings, parts.board, log, engine).lag() == 0
@@ -54,5 +57,7 @@ async def test_the_log_waits_for_influxdb_only_while_it_is_configured_and_feeds_
     parts = station(settings(tmp_path))
     log = parts.open()
     assert GROUP not in log.groups("pulse") and log.committed(GROUP, TP("pulse", 0)) is None
+    assert [log.count_latest(TP(AGAIN, partition)) for partition in range(4)] == [0] * 4
+    assert log.sizes()[AGAIN] == 0
     log.close()
     await parts.close()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heartbeat.insights.change import LABELS, change, score_of
-from heartbeat.insights.covered import QUIET_MS, Covered
+from heartbeat.insights.covered import QUIET_MS, Covered, Missed
 from heartbeat.insights.fields import FIELDS, fields
 from heartbeat.insights.insight import DAY_MS, REFERENCE_WINDOWS, WEEK_MS, Judge, Past, spans_of
 from heartbeat.insights.spike import LEAST_WINDOWS
@@ -192,3 +192,36 @@ def test_voices_add_up(all_said: list[Said]) -> None:
     assert list(windows) == sorted({each.start_ms for each in all_said})
     assert sum(each.total for each in windows.values()) == found.total
     assert found.final == all(each.final for each in windows.values())
+
+
+def test_an_outage_is_not_taken_for_silence() -> None:
+    """A quarter of an hour in which nobody listened, between two in which a hundred posts were heard as ever."""
+    windows = {**steady(100), NOW: figures(positive=50, neutral=50)}
+    del windows[NOW - STEP]
+    missed = [(NOW - STEP, NOW)]
+    silent = Judge(past(windows), NOW + STEP).insight(NOW, final=True)
+    assert silent.before is not None and silent.before.total.then == 0
+    judge = Judge(past(windows, unheard=missed), NOW + STEP)
+    assert not judge.knows(NOW - STEP)
+    insight = judge.insight(NOW, final=True)
+    assert insight.before is None and insight.heard == 1
+    assert insight.reference == silent.reference - 1
+    assert insight.spike is not None and insight.spike.strength == "usual"
+
+
+def test_a_window_that_was_heard_in_part_has_shares_but_no_number_to_be_judged() -> None:
+    windows = {**steady(100), NOW: figures(positive=5, negative=45)}
+    insight = Judge(past(windows, unheard=[(NOW, NOW + STEP // 2)]), NOW + STEP).insight(NOW, final=True)
+    assert insight.heard == 0.5
+    assert (insight.spike, insight.before, insight.day, insight.week) == (None, None, None, None)
+    assert insight.negative is not None and insight.negative.strength == "very high"
+    assert set(fields(insight)) == {"shift_neg_z", "shift_pos_z"}
+    whole = Judge(past(windows, unheard=[(NOW, NOW + STEP // 20)]), NOW + STEP).insight(NOW, final=True)
+    assert whole.spike is not None and whole.spike.strength == "low"
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8), st.integers(0, 60), st.integers(1, 20))
+def test_the_share_that_was_missed_is_counted_once(spans: list[tuple[int, int]], start: int, length: int) -> None:
+    missed = {at for first, last in spans for at in range(first, last)}
+    share = Missed(spans).share(start, start + length)
+    assert share == len(missed & set(range(start, start + length))) / length

@@ -113,3 +113,22 @@ async def test_ticks_erase_texts(history: History, clock: FakeClock, tmp_path: P
     await driver.advance(25 * HOUR_MS / 1000)
     await driver.tick()
     assert not in_all_files(tmp_path, b"SECRET")
+
+
+async def test_what_feeds_have_not_heard_is_kept_as_its_widest(history: History, clock: FakeClock) -> None:
+    driver = Driver(lambda: specs(history), partitions=2, clock=clock)
+    await driver.start()
+    beats = [(T0, T0 + 5_000), (T0, T0 + 9_000), (T0, T0 + 7_000), (T0 + 20_000, T0 + 30_000), (None, None)]
+    for at, span in enumerate(beats):
+        beat = Heartbeat("demo" if at else "other", 0, T0, True, True, None, *span)
+        await driver.send(topics.SENTIMENT, beat, key="demo", partition=at % 2)
+    await driver.run_until_idle()
+    with HistoryReader(history.path) as reader:
+        assert reader.unheard(["demo"], T0, T0 + 60_000) == [(T0, T0 + 9_000), (T0 + 20_000, T0 + 30_000)]
+        assert reader.unheard(["demo", "other"], T0 + 25_000, T0 + 26_000) == [(T0 + 20_000, T0 + 30_000)]
+        assert reader.unheard(["demo"], T0 + 9_000, T0 + 20_000) == reader.unheard(["no one"], T0, T0 + 60_000) == []
+    day_ms = 86_400_000
+    for _ in range(50):
+        await history.maintain(T0 + 500 * day_ms)
+    with HistoryReader(history.path) as reader:
+        assert reader.unheard(["demo"], T0, T0 + 60_000) == []

@@ -49,6 +49,7 @@ def test_steps_that_were_released_are_never_changed() -> None:
         "83956d3d9bfc40b7",
         "28e7f5c224b160de",
         "5dc86978465ce76b",
+        "49f38f544ec460f9",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -223,3 +224,26 @@ def test_how_long_a_size_is_kept() -> None:
     by_size = {10: 2, 60: 14}
     assert [days_of(size, by_size) for size in (1, 10, 30, 60, 61, 900)] == [2, 2, 14, 14, None, None]
     assert days_of(10, {}) is None
+
+
+@pytest.mark.parametrize("rolled", [False, True])
+async def test_models_are_counted_in_hours_and_days(tmp_path: Path, rolled: bool) -> None:
+    clock = FakeClock(DAY_0 + 2 * DAY_MS)
+    history = open_history(tmp_path, clock)
+    posts = [
+        scored(f"{at}", time_ms=DAY_0 + 1_700_000 * at)._replace(model="fast/1" if at % 3 else "good/1")
+        for at in range(12)
+    ]
+    posts.append(scored("none", time_ms=DAY_0, pos=None))
+    await history.store_windows(WINDOWS, list(enumerate(windows_of(posts))))
+    if rolled:
+        await upkeep(history, clock.now_ms() + QUIET_MS)
+    with HistoryReader(history.path, clock=clock) as reader:
+        for size_s in (60, 3_600, 86_400):
+            expected = Counter(
+                (post.time_ms - post.time_ms % (1000 * size_s), post.model) for post in posts if post.model is not None
+            )
+            rows = list(reader.windows("t", size_s=size_s, by="model"))
+            assert {(row.window_start, row.key): row.scored for row in rows} == expected
+            assert all((row.total, row.unscored, row.pos_mean) == (row.scored, None, None) for row in rows)
+    history.close()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -17,6 +18,7 @@ import pytest
 from heartbeat.errors import HistoryError
 from heartbeat.sinks import history_file, history_schema
 from heartbeat.sinks.history_reader import HistoryReader
+from heartbeat.sinks.history_rollup import DAY_S
 from tests.sinks.migrating_process import content, restore
 from tests.sinks.model import T0, Model, all_windows, late, open_history, pulse, scored
 
@@ -93,3 +95,22 @@ def test_a_migration_that_is_killed_anywhere_is_taken_up_again(tmp_path: Path) -
     whole = content(tmp_path / history_file.NAME)
     assert all(each == json.loads(json.dumps(whole)) for each in told)
     assert len(whole["posts"]) == 4 and whole["version"] == len(history_schema.STEPS)
+
+
+async def test_days_that_were_added_up_without_their_models_are_added_up_again(tmp_path: Path) -> None:
+    path = tmp_path / history_file.NAME
+    restore(VERSIONS / "history-5.sql", path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        day_ms = connection.execute("SELECT min(day_ms) FROM stale WHERE task = 1").fetchone()[0]
+        connection.execute("DELETE FROM stale")
+        row = (1, DAY_S, day_ms, 3, 1, T0, 1, 1, 1, 0, 0, 0, 700_000, 250_000, 50_000)
+        connection.execute(f"INSERT INTO rolled VALUES ({', '.join('?' * len(row))})", row)
+        connection.execute("INSERT INTO rolled_parts VALUES (1, ?, ?, '{}', '{}')", (DAY_S, day_ms))
+    history = open_history(tmp_path)
+    for _ in range(2):
+        with HistoryReader(path) as reader:
+            counts = [(row.window_start, row.scored) for row in reader.windows("t", size_s=DAY_S, by="model")]
+            assert counts == [(day_ms, 1), (day_ms + DAY_MS, 1)]
+        while await history.maintain(T0 + 3 * DAY_MS):  # added up by the reader first, then in the file
+            pass
+    history.close()

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from heartbeat.insights.company import company_of
+from heartbeat.insights.company import Company, company_of
 from heartbeat.insights.fields import FIELDS, fields
 from heartbeat.insights.insight import Judge, spans_of
 from heartbeat.records import Figures, Pulse
@@ -89,9 +89,9 @@ def test_what_is_not_stored_as_closed_has_none(folder: Path, reader: HistoryRead
 
 
 def test_company_is_who_is_fed_alike() -> None:
-    assert company_of("a", FEEDS) == (("a", "b"), ("a", "b", "c"))
-    assert company_of("b", FEEDS) == (("a", "b", "c"), ("a", "b", "c"))
-    assert company_of("replayed", FEEDS) == (("replayed",), None)
+    assert company_of("a", FEEDS) == Company(("a", "b"), ("a", "b", "c"), tuple(FEEDS["a"]))
+    assert company_of("b", FEEDS) == Company(("a", "b", "c"), ("a", "b", "c"), tuple(FEEDS["b"]))
+    assert company_of("replayed", FEEDS) == Company(("replayed",))
 
 
 def test_they_are_floats_in_line_protocol() -> None:

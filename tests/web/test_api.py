@@ -91,6 +91,19 @@ async def test_windows_equal_the_posts(size: int, by: str) -> None:
     assert list(told["windows"][0]) == columns.split()
 
 
+async def test_by_model_there_are_counts_alone() -> None:
+    world = new_world()
+    world.say("aurora", NOW_MS, label="positive")
+    world.say("aurora", NOW_MS, label="unscored")
+    world.publish()
+    world.say("aurora", NOW_MS + 60_000, label="negative")
+    async with Serving(world) as served:
+        told = await served.get(f"/api/windows?task=aurora&by=model&from={NOW_MS - 60_000}&to={NOW_MS + 120_000}")
+    model = world.say("aurora", NOW_MS, label="neutral").model
+    assert [(row["key"], row["total"], row["scored"]) for row in told["windows"]] == [(model, 1, 1)] * 2
+    assert {row[name] for row in told["windows"] for name in ("positive", "unscored", "pos_mean")} == {None}
+
+
 async def test_a_live_window_replaces_what_history_has_of_it() -> None:
     world = new_world()
     world.say("aurora", NOW_MS, lang="de", label="positive")

@@ -52,6 +52,16 @@ async def test_a_window_comes_whole(world: World) -> None:
     assert told["all"] == {name: row[name] for name in told["all"]}
 
 
+async def test_what_a_feed_has_missed_is_told_to_everybody(world: World) -> None:
+    async with Serving(world) as served, Reader(served) as reader:
+        await reader.next("hello")
+        world.miss("demo", NOW_MS - 60_000, NOW_MS)
+        told = await reader.until("unheard", {"feed": "demo"})
+        rows = (await served.get(f"/api/windows?task=aurora&from={NOW_MS - 90_000}&to={NOW_MS}"))["unheard"]
+    assert told == {"feed": "demo", "from": rfc3339(NOW_MS - 60_000), "to": rfc3339(NOW_MS)}
+    assert rows == [{"from": told["from"], "to": told["to"]}]
+
+
 async def test_a_post_comes_and_is_taken_back(world: World) -> None:
     async with Serving(world) as served, Reader(served) as reader:
         await reader.next("hello")

@@ -134,3 +134,17 @@ async def test_charts_that_fail_say_so_and_are_tried_again_with_pauses(browser: 
         await page.unroute("**/plotly.min.js")
         await loaded(page)
         assert await failure.count() == 0
+
+
+async def test_what_was_not_heard_is_a_gap_and_no_zero(browser: Browser) -> None:
+    world = new_world()
+    now_ms = world.clock.now_ms()
+    from_ms, to_ms = now_ms - 300_000, now_ms - 120_000
+    async with Serving(world) as served, opened(browser, served.url) as page:
+        await loaded(page)
+        plot = PLOT.format("aurora")
+        assert await page.evaluate(f"{plot}.layout.shapes.length") == 0
+        world.miss("demo", from_ms, to_ms)  # while the page is open
+        await eventually(lambda: page.evaluate(f"{plot}.layout.shapes.length === 1"))
+        x = await page.evaluate(f"[{plot}.layout.shapes[0].x0, {plot}.layout.shapes[0].x1]")
+        assert x == [from_ms, to_ms]

@@ -80,6 +80,14 @@ async def test_heartbeats_and_rubbish_are_passed_over(world: World) -> None:
     assert [record.id for record in await take(stream, "last")] == ["p1", "whole", "last"]
 
 
+async def test_of_heartbeats_those_come_that_tell_of_what_was_missed(world: World) -> None:
+    stream = world.tail()
+    for beat in (Heartbeat("demo", 0, NOW_MS, True), Heartbeat("demo", 0, NOW_MS, True, True, None, 5, 7)):
+        world.append(SENTIMENT, beat, key="demo")
+    async with asyncio.timeout(5):
+        assert await anext(stream) == beat
+
+
 async def test_a_log_that_cannot_be_read_now_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch = world.log.fetch
     failures = [LogUnavailable("the disk is away")]

@@ -28,7 +28,7 @@ from heartbeat.health import HealthBoard, State
 from heartbeat.insights.company import Company
 from heartbeat.insights.insight import Past, Span
 from heartbeat.insights.voice import Said
-from heartbeat.records import BEFORE_TIME_MS, Figures, Late, Pulse, Record, Scored
+from heartbeat.records import BEFORE_TIME_MS, Figures, Heartbeat, Late, Pulse, Record, Scored
 from heartbeat.settings import Settings
 from heartbeat.sinks.history_rows import By, FiguresRow, PostRow, Summary
 from heartbeat.tasks import Task, parse
@@ -99,6 +99,8 @@ class World:
         self.table: dict[tuple[str, int, int], Pulse] = {}
         self.changed: set[tuple[str, int, int]] = set()
         self.stored: dict[tuple[str, int, int], Pulse] = {}
+        self.unheard: list[tuple[str, int, int]] = []
+        """Of which times feeds have heard nothing: (feed, from, to)."""
         self.kept: dict[tuple[str, str, str], Kept] = {}
         self.late: defaultdict[str, int] = defaultdict(int)
         self.feed_infos: dict[str, FeedInfo] = {}
@@ -206,6 +208,11 @@ class World:
         self.changed.clear()
         return count
 
+    def miss(self, feed: str, from_ms: int, to_ms: int) -> None:
+        """A feed has heard nothing of this time."""
+        self.unheard.append((feed, from_ms, to_ms))
+        self.append(topics.SENTIMENT, Heartbeat(feed, 0, to_ms, True, True, None, from_ms, to_ms), key=feed)
+
     def close(self, task: str, watermark_ms: int) -> None:
         """Close windows that end by the watermark, and seal those that ended long before."""
         self.watermarks[task] = max(watermark_ms, self.watermark_ms(task))
@@ -264,10 +271,10 @@ class World:
             return last, rest, high
         return (rest, high, last) if label == "neutral" else (0.46, 0.12, 0.42)
 
-    def append(self, topic: topics.Topic, record: Record) -> None:
-        task = record.task  # type: ignore[union-attr]
-        partition = topics.partition_of(task, self.partitions)
-        unit = UnitWrite([Append(topic.name, partition, task.encode(), self.codec.encode(record))])
+    def append(self, topic: topics.Topic, record: Record, *, key: str | None = None) -> None:
+        key = key or record.task  # type: ignore[union-attr]
+        partition = topics.partition_of(key, self.partitions)
+        unit = UnitWrite([Append(topic.name, partition, key.encode(), self.codec.encode(record))])
         self.log.write(unit)
 
     def _count(self, scored: Scored, sign: int) -> None:
@@ -332,11 +339,21 @@ class WorldHistory:
         for (name, size, start_ms), window in sorted(self._world.stored.items()):
             if (name, size) != (task, size_s) or not from_ms <= start_ms < to_ms:
                 continue
-            parts = {"all": {"all": window.overall}, "lang": window.by_lang, "source": window.by_source}[by]
+            scored_by = {model: Figures(scored=posts) for model, posts in window.by_model.items()}
+            parts = {
+                "all": {"all": window.overall},
+                "lang": window.by_lang,
+                "source": window.by_source,
+                "model": scored_by,
+            }[by]
             rows += [
                 FiguresRow(start_ms, key, part, window.revision, window.final, size_s) for key, part in parts.items()
             ]
         return rows
+
+    async def unheard(self, feeds: Sequence[str], from_ms: int, to_ms: int) -> Sequence[Span]:
+        missed = sorted((first, last) for feed, first, last in self._world.unheard if feed in feeds)
+        return [(first, last) for first, last in missed if first < to_ms and last > from_ms]
 
     def seen(self, task: str, time_ms: int, source: str, post_id: str) -> SeenPost:
         kept = self._world.kept.get((task, source, post_id))
@@ -376,6 +393,7 @@ class WorldHistory:
             min((start for name, size, start in self._world.stored if (name, size) == (task, size_s)), default=None),
             None if company.voices is None else together(company.voices),
             {window.start_ms for window in mine if not window.final},
+            await self.unheard(company.feeds, spans[0][0], spans[-1][1]),
         )
 
     async def said(self, tasks: Sequence[str], size_s: int, from_ms: int, to_ms: int) -> Sequence[Said]:

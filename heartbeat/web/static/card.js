@@ -70,7 +70,7 @@ export class Card {
     pulse.series = store.series(pulse.size, pulse.live ? pulse.from - step : pulse.from, pulse.live ? now + 1 : pulse.to);
     const life = store.bare ? Infinity : pulse.begin ?? -Infinity;
     this.line.set(
-      pulse.series.map((window) => (window.start < life ? { ...window, unknown: true } : window)),
+      pulse.series.map((window) => (window.start < life || window.missed ? { ...window, unknown: true } : window)),
       pulse.size, pulse.from, pulse.to, pulse.live,
     );
     this.line.lost = lost;
@@ -93,7 +93,7 @@ export class Card {
     for (const empty of this.element.querySelectorAll(".plot > .empty, .languages .empty")) {
       empty.hidden = this.data.sum.total > 0;
     }
-    this.timeline.set(range.series, range.size, range.from, range.to);
+    this.timeline.set(range.series, range.size, range.from, range.to, store.missed(range.from, Math.min(range.to, now)));
     setAttribute(this.find(".plot"), "aria-label", `Timeline, ${words}: ${count(this.data.sum.total)} posts`);
     this.posts.show(store.posts, now);
     for (const twin of this.element.querySelectorAll(".twin[open]")) this.twin(twin);
@@ -125,7 +125,9 @@ export class Card {
     setText(this.find(".mood .over"), mean === null ? "" : `mood, ${pulse.live ? reach : "all in all"}`);
     this.mood = mean === null ? null : word;
     const begin = known[0]?.start ?? pulse.to;
-    this.rate = seen.total / (Math.max(pulse.to - Math.max(begin, pulse.from), 1000 * pulse.size) / 60_000);
+    const since = Math.max(begin, pulse.from);
+    const missed = this.store.missed(since, pulse.to).reduce((sum, [from, to]) => sum + Math.min(to, pulse.to) - Math.max(from, since), 0);
+    this.rate = seen.total / (Math.max(pulse.to - since - missed, 1000 * pulse.size) / 60_000);
     const whole = this.open ? total : seen;
     const series = this.open ? range.series : pulse.series;
     const told_ = (n, write = count) => (series.every(({ unknown }) => unknown) ? "–" : write(n));
@@ -173,7 +175,8 @@ export class Card {
     const words = mean === null ? "" : ` · ${moodWords(mean)[1]} ${signed(mean)}`;
     const place = this.find(".reading");
     delete place.dataset.key;
-    setText(place, `${time(window.start)} (${timeUtc(window.start)}) · ${count(window.all.total)} posts${words}`);
+    const missed = window.missed ? ", some unheard" : "";
+    setText(place, `${time(window.start)} (${timeUtc(window.start)}) · ${count(window.all.total)} posts${missed}${words}`);
   }
 
   _gauges() {

@@ -71,9 +71,13 @@ export class History {
     const askedAt = performance.now();
     const { pulse, range } = views;
     const { store } = card;
-    const ask = (view, by) => get("/api/windows", {
-      task: store.name, size: view.size, from: Math.floor(view.from), to: Math.ceil(view.to) + 1000 * view.size, by,
-    });
+    const ask = async (view, by) => {
+      const got = await get("/api/windows", {
+        task: store.name, size: view.size, from: Math.floor(view.from), to: Math.ceil(view.to) + 1000 * view.size, by,
+      });
+      got.unheard.forEach((span) => store.miss(span));
+      return got;
+    };
     const jobs = [];
     const step = 1000 * pulse.size;
     if (range.size !== pulse.size || range.from > pulse.from || !card.open) {

@@ -212,6 +212,9 @@ const stream = new Stream({
     card.store.hear(event);
     if (event.op === "add" && !event.late) card.line.beat();
   }),
+  unheard: (event) => take(() => {
+    for (const { store } of cards.values()) if (store.feeds?.includes(event.feed)) store.miss(event);
+  }),
   feed: (feed) => bar.feed(feed),
   health(health) {
     const recovered = bar.health && !bar.health.ready && health.ready;

@@ -8,6 +8,7 @@ const COUNTS = ["total", "scored", "positive", "neutral", "negative", "mixed", "
 const MEANS = ["pos_mean", "neu_mean", "neg_mean"];
 const POSTS_KEPT = 60;
 const RECENT_MS = 60_000;
+const MISSED_MOST = 0.05; // how much of a window may have been missed, as in the figures of insights
 
 export function add(into, figures) {
   for (const name of MEANS) {
@@ -43,6 +44,7 @@ export class TaskStore {
     this.version = 0;
     this.heardFrom = Infinity; // from this moment on events have come without a gap
     this.read = false; // its history has been read once
+    this.unheard = new Map(); // of which times its feeds have heard nothing: by their beginning, their end
     this.loaded = new Map(); // size: from when on its windows are known, having been read since
   }
 
@@ -65,7 +67,9 @@ export class TaskStore {
   }
 
   describe(task) {
-    Object.assign(this, { title: task.title, query: task.query, configured: task.configured, sizes: task.sizes });
+    Object.assign(this, {
+      title: task.title, query: task.query, configured: task.configured, sizes: task.sizes, feeds: task.feeds,
+    });
     this.late = Math.max(this.late, task.late);
     if (task.first) this.first = Math.min(this.first ?? Infinity, Date.parse(task.first));
     if (task.last) this.last = Math.max(this.last ?? -Infinity, Date.parse(task.last));
@@ -136,14 +140,40 @@ export class TaskStore {
     if (this.loaded.get(size) < before) this.loaded.set(size, before);
   }
 
-  // Windows of [from, to). Where none is there, nothing was said, unless it is `unknown`.
+  // A time of which one of its feeds has heard nothing. The same may come again, and last longer.
+  miss({ from, to }) {
+    const [begin, end] = [Date.parse(from), Date.parse(to)];
+    if (this.unheard.get(begin) >= end) return;
+    this.unheard.set(begin, end);
+    this.version += 1;
+  }
+
+  // Times within [from, to) that were not heard, in order and apart: pairs of beginning and end.
+  missed(from, to) {
+    const out = [];
+    for (const [begin, end] of [...this.unheard].sort(([one], [two]) => one - two)) {
+      if (end <= from || begin >= to) continue;
+      const last = out.at(-1);
+      if (last && begin <= last[1]) last[1] = Math.max(last[1], end);
+      else out.push([begin, end]);
+    }
+    return out;
+  }
+
+  // Windows of [from, to). Where none is there, nothing was said, unless it is `unknown`. One that was not heard, or only
+  // in part, says so as `missed`.
   series(size, from, to) {
     const step = 1000 * size;
     const known = this.ofSize(size);
     const since = this.knownFrom(size);
+    const spans = this.missed(from, to + step);
     const out = [];
     for (let start = Math.ceil(from / step) * step; start < to; start += step) {
-      out.push(known.get(start) ?? { start, revision: 0, final: false, all: EMPTY, lang: {}, unknown: !(start >= since) });
+      const missing = spans.reduce((sum, [begin, end]) => sum + Math.max(0, Math.min(end, start + step) - Math.max(begin, start)), 0);
+      const missed = missing > MISSED_MOST * step;
+      const window = known.get(start);
+      if (window) out.push(missed ? { ...window, missed } : window);
+      else out.push({ start, revision: 0, final: false, all: EMPTY, lang: {}, unknown: missed || !(start >= since), missed });
     }
     return out;
   }

@@ -4,7 +4,7 @@ const RETRY_MS = 3000;
 const SILENT_MS = 32_000;
 
 export class Stream {
-  // `on` has one function for each event (hello, window, post, feed, health) and `state(name)`.
+  // `on` has one function for each event (hello, window, post, unheard, feed, health) and `state(name)`.
   constructor(on) {
     this.on = on;
     this.lastId = "";
@@ -42,7 +42,7 @@ export class Stream {
       get("/api/health").catch(() => {}); // which leads to the login page if the session has ended
       this.timer = setTimeout(() => this.again(), RETRY_MS);
     };
-    for (const kind of ["hello", "window", "post", "feed", "health", "tick"]) {
+    for (const kind of ["hello", "window", "post", "unheard", "feed", "health", "tick"]) {
       source.addEventListener(kind, (event) => {
         if (source !== this.source) return;
         this.heard = performance.now();

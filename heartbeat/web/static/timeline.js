@@ -29,7 +29,15 @@ export function plotly() {
 
 export const colour = (style, name) => style.getPropertyValue(`--${name}`).trim();
 
-function layout(style, { from, to, most, width }) {
+// What was not heard is shaded over the whole height: no bar there would mean that nobody wrote.
+function shades(missed, { from, to, ink }) {
+  return missed.map(([begin, end]) => ({
+    type: "rect", xref: "x", yref: "paper", x0: Math.max(begin, from), x1: Math.min(end, to), y0: 0, y1: 1,
+    layer: "below", fillcolor: ink, opacity: 0.16, line: { width: 0 },
+  }));
+}
+
+function layout(style, { from, to, most, width, missed }) {
   const line = colour(style, "line");
   const axis = { fixedrange: true, zeroline: false, linecolor: line, tickcolor: line, gridcolor: line };
   const { values, texts } = ticks(from, to, Math.max(2, Math.floor(width / TICK_WIDTH)));
@@ -44,6 +52,7 @@ function layout(style, { from, to, most, width }) {
     hovermode: "x",
     hoverdistance: -1,
     dragmode: false,
+    shapes: shades(missed, { from, to, ink: colour(style, "muted") }),
     xaxis: { ...axis, type: "linear", range: [from, to], showgrid: false, tickmode: "array", tickvals: values, ticktext: texts },
     yaxis: { ...axis, range: [0, Math.max(4, most * 1.06)], nticks: 5, tickformat: ",~d", automargin: true },
   };
@@ -76,9 +85,10 @@ export class Timeline {
     });
   }
 
-  set(series, size, from, to) {
+  // `missed` are times that were not heard, as pairs of beginning and end.
+  set(series, size, from, to, missed = []) {
     const most = Math.max(0, ...series.map(({ all }) => all.total));
-    Object.assign(this, { series, size, from, to, most });
+    Object.assign(this, { series, size, from, to, most, missed });
     if (this.visible) this.draw();
   }
 
@@ -149,7 +159,8 @@ export class Timeline {
       row.append(make("span", "glyph", GLYPHS[label]), make("span", "", label), make("span", "number", count(window.all[label])));
       list.append(row);
     }
-    this.tip.replaceChildren(make("p", "when", local), make("p", "utc", inUtc), list);
+    const said = window.missed ? [make("p", "missed", window.unknown ? "not heard" : "heard in part only")] : [];
+    this.tip.replaceChildren(make("p", "when", local), make("p", "utc", inUtc), ...said, ...(window.unknown ? [] : [list]));
     putBeside(this.tip, point, this.width);
   }
 }

@@ -5,11 +5,15 @@ import { ALL_LABELS, LABELS, dateTime, language, make, percent, setText, signed,
 
 const times = (start) => ({ text: dateTime(start, true), title: utc(start) });
 
+const UNKNOWN = "–";
+
 export const TWINS = {
   pulse: ({ pulse }) => ({
     caption: `Posts and mood in windows of ${pulse.size} s`,
     head: ["window starts", "posts", "mood"],
-    rows: pulse.series.map(({ start, all }) => [times(start), all.total, signed(balance(all))]).reverse(),
+    rows: pulse.series
+      .map(({ start, all, unknown }) => [times(start), unknown ? UNKNOWN : all.total, signed(balance(all))])
+      .reverse(),
   }),
   shares: ({ sum, words }) => ({
     caption: `Shares of scored posts, ${words}`,
@@ -24,7 +28,9 @@ export const TWINS = {
     caption: `Posts by label in windows of ${range.size} s, ${words}`,
     head: ["window starts", ...ALL_LABELS, "total"],
     rows: range.series
-      .map(({ start, all }) => [times(start), ...ALL_LABELS.map((label) => all[label]), all.total])
+      .map(({ start, all, unknown }) => [
+        times(start), ...[...ALL_LABELS, "total"].map((name) => (unknown ? UNKNOWN : all[name])),
+      ])
       .reverse(),
   }),
   languages: ({ languages, words }) => ({

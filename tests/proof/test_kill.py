@@ -18,7 +18,10 @@ ELSEWHERE = {
     "retention.checkpoint",
     "erasure.step",
     "letters.replay",
-    "letters.erase",
+    "forget.owed",
+    "forget.deleted",
+    "forget.taken",
+    "forget.erased",
 }
 """Points that a replay does not meet; the log's own tests, and those of `forget` and dead letters, kill there."""
 BEFORE = {"log.settle": "log.committed:lie:@2,"}

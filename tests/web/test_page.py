@@ -292,7 +292,7 @@ async def test_a_screen_reader_is_told_what_is_there(browser: Browser) -> None:
         assert labels[0].startswith("Share of voice") and "posts a minute" in labels[1]
         assert await page.get_by_role("button", name="Details of City trams").count() == 1
         unnamed = await page.evaluate("""() => [
-                ...document.querySelectorAll('button, a, input, [role], summary, canvas')
+                ...document.querySelectorAll('button, a, input, [role]:not([role=rowgroup]), summary, canvas')
             ].filter(each => !(each.hidden || each.getAttribute('aria-label') || each.textContent.trim()
                 || each.labels?.length || each.getAttribute('role') === 'status')
             ).map(each => each.outerHTML.slice(0, 100))""")

@@ -85,11 +85,11 @@ def add_up(connection: sqlite3.Connection, task: int, day_ms: int, now_ms: int, 
         return []
     whole = [size for size in sizes if HOUR_S % size == 0]
     if not whole:  # windows of two hours, say: there are days alone
-        rows = _rows(connection, task, sizes[-1], day_ms, day_ms + DAY_MS, parts)
+        rows = _rows(connection, task, sizes[-1], [(day_ms, day_ms + DAY_MS)], parts)
         return [_sum(DAY_S, day_ms, rows, now_ms)] if rows else []
     hours = [
         _sum(HOUR_S, start_ms, rows, now_ms)
-        for start_ms, rows in _by_hour(connection, task, whole[-2:], day_ms, parts).items()
+        for start_ms, rows in _by_hour(connection, task, whole, day_ms, parts).items()
     ]
     return [*hours, _sum(DAY_S, day_ms, hours, now_ms)] if hours else []
 
@@ -111,34 +111,54 @@ def totals(connection: sqlite3.Connection, task: int | None, now_ms: int) -> tup
 def _by_hour(
     connection: sqlite3.Connection, task: int, sizes: Sequence[int], day_ms: int, parts: bool
 ) -> dict[int, list[Rolled]]:
-    """Each hour's windows, of the largest size; of the next one where that has more, as after a change of sizes."""
+    """Each hour's windows, of the largest size; of the next one where that has more; beside them, what others tell.
+
+    The first of these is for sizes that were changed by an earlier version, which began windows in their midst. Today
+    each window is whole, but of an hour some may be of a size that went, and some of one that came.
+    """
     largest = sizes[-1]
     hours: dict[int, list[Rolled]] = {}
-    for row in _rows(connection, task, largest, day_ms, day_ms + DAY_MS, parts):
+    for row in _rows(connection, task, largest, [(day_ms, day_ms + DAY_MS)], parts):
         hours.setdefault(row.start_ms - row.start_ms % HOUR_MS, []).append(row)
     if len(sizes) > 1:
         totals = connection.execute(
             f"SELECT start_ms - (start_ms - ?1) % {HOUR_MS} AS hour, sum(scored + unscored) FROM windows"
             " WHERE task = ?2 AND size_s = ?3 AND start_ms >= ?1 AND start_ms < ?4 GROUP BY hour",
-            (day_ms, task, sizes[0], day_ms + DAY_MS),
+            (day_ms, task, sizes[-2], day_ms + DAY_MS),
         ).fetchall()
         for start_ms, total in totals:
             if total > sum(sum(row.overall[:2]) for row in hours.get(start_ms, ())):
-                hours[start_ms] = _rows(connection, task, sizes[0], start_ms, start_ms + HOUR_MS, parts)
+                hours[start_ms] = _rows(connection, task, sizes[-2], [(start_ms, start_ms + HOUR_MS)], parts)
+    for size_s in reversed(sizes):
+        for row in _rows(connection, task, size_s, _room(hours.values(), day_ms, 1000 * size_s), parts):
+            hours.setdefault(row.start_ms - row.start_ms % HOUR_MS, []).append(row)
     return dict(sorted(hours.items()))
 
 
+def _room(hours: Iterable[Sequence[Rolled]], day_ms: int, size_ms: int) -> list[tuple[int, int]]:
+    """Where windows of this size may start, [from, to), so that they lie in the day and overlap none of these."""
+    taken = sorted((row.start_ms, row.start_ms + 1000 * row.size_s) for rows in hours for row in rows)
+    room, at_ms = [], day_ms
+    for start_ms, end_ms in [*taken, (day_ms + DAY_MS, day_ms + DAY_MS)]:
+        if start_ms - at_ms >= size_ms:
+            room.append((at_ms, start_ms - size_ms + 1))
+        at_ms = max(at_ms, end_ms)
+    return room
+
+
 def _rows(
-    connection: sqlite3.Connection, task: int, size_s: int, from_ms: int, to_ms: int, parts: bool
+    connection: sqlite3.Connection, task: int, size_s: int, starts: Sequence[tuple[int, int]], parts: bool
 ) -> list[Rolled]:
+    """The windows of a size that start in one of these spans, [from, to) each."""
     columns, table = _COLUMNS, "windows"
     if parts:
         columns, table = f"{_COLUMNS}, lang, source, model", "windows JOIN parts USING (task, size_s, start_ms)"
     found = read_page(
         connection,
         columns,
-        f"FROM {table} WHERE task = ? AND size_s = ? AND start_ms >= ? AND start_ms < ? ORDER BY start_ms",
-        (task, size_s, from_ms, to_ms),
+        f"FROM json_each(?) AS span CROSS JOIN {table} WHERE task = ? AND size_s = ?"
+        " AND start_ms >= span.value ->> 0 AND start_ms < span.value ->> 1 ORDER BY start_ms",
+        (orjson.dumps(starts).decode(), task, size_s),
     )
     rolled = []
     for start_ms, revision, final, stored_ms, *rest in found:

@@ -185,6 +185,49 @@ async def test_the_hour_in_which_sizes_were_changed_is_told_by_the_one_that_has_
     history.close()
 
 
+@pytest.mark.parametrize("rolled", [False, True])
+async def test_an_hour_is_whole_in_which_a_size_went_and_another_came(tmp_path: Path, rolled: bool) -> None:
+    clock = FakeClock(DAY_0 + 2 * DAY_MS)
+    history = open_history(tmp_path, clock)
+    posts = [scored(f"{minute}", time_ms=DAY_0 + 60_000 * minute) for minute in range(180)]
+    records = [*windows_of(posts, (60,)), *windows_of(posts[:75], (900,)), *windows_of(posts[80:], (600,))]
+    await history.store_windows(WINDOWS, list(enumerate(records)))
+    if rolled:
+        await upkeep(history, clock.now_ms() + QUIET_MS)
+    with HistoryReader(history.path, clock=clock) as reader:
+        for by in ("all", "lang", "source", "model"):
+            assert [row.figures.scored for row in reader.figures("t", 3_600, by=by)] == [60, 60, 60]
+    history.close()
+
+
+@pytest.mark.parametrize("rolled", [False, True])
+async def test_days_of_sizes_that_went_long_ago_are_told_when_they_are_added_up_anew(
+    tmp_path: Path, rolled: bool
+) -> None:
+    clock = FakeClock(DAY_0 + DAY_MS)
+    history = open_history(tmp_path, clock)
+    posts: list[Scored] = []
+    for day, size_s in enumerate((60, 300, 900, 1_800)):
+        said = [scored(f"{day}-{at}", time_ms=DAY_0 + day * DAY_MS + 600_000 * at) for at in range(144)]
+        records = windows_of(said, (size_s,))
+        await history.store_windows(WINDOWS, [(len(posts) + at, record) for at, record in enumerate(records)])
+        posts += said
+        clock.set(DAY_0 + (day + 2) * DAY_MS)
+        await upkeep(history, clock.now_ms() + QUIET_MS)
+    await history.perform(  # as when the file is brought up from the fifth version
+        lambda tables: tables.connection.execute(
+            "INSERT INTO stale SELECT task, start_ms, 0 FROM rolled WHERE size_s = 86400"
+        )
+    )
+    if rolled:
+        await upkeep(history, clock.now_ms() + QUIET_MS)
+    with HistoryReader(history.path, clock=clock) as reader:
+        assert [row.figures.scored for row in reader.figures("t", 86_400)] == [144] * 4
+        total = reader.summary("t")
+        assert total is not None and total.total == len(posts)
+    history.close()
+
+
 async def test_windows_longer_than_an_hour_make_days(tmp_path: Path) -> None:
     clock = FakeClock(DAY_0 + 2 * DAY_MS)
     history = open_history(tmp_path, clock)

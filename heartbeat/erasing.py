@@ -57,22 +57,29 @@ class Erasing:
     async def look(self) -> int:
         """Erase what is due; gives how many messages that were.
 
+        It is due again while somebody reads the file, so that the WAL cannot be cut: also where nothing is found any
+        more, since an earlier look may have come just as far.
+
         Raises:
             LogError: the file cannot be read or written; it is due again.
         """
         due = self._owed.due()
         if not due.posts and not due.authors:
             return 0
-        await settled(self._station, self._log, agents=_READERS)
         erased = 0
         while found := await self._found(due):
             erased += await erasure.erase(self._log, found)
-        if not erased or await cut_wal(self._log):
+        if await cut_wal(self._log):
             await self._log.write(UnitWrite(puts=self._owed.done(due)))
         return erased
 
     async def _found(self, due: Due) -> list[erasure.Found]:
-        """What is left. Upkeep may have put a chunk in other rows since it was looked at: it is looked for again."""
+        """What is left, once everything has been read.
+
+        It is looked for until nothing is found: upkeep may have put a chunk in other rows since it was looked at, and a
+        dead letter may have been given back before it was overwritten.
+        """
+        await settled(self._station, self._log, agents=_READERS)
         found = []
         if due.posts:
             found += await erasure.find(self._log, _WITH_TEXT, lambda record: self._is_live_text(record, due.posts))

@@ -1,0 +1,70 @@
+"""What is owed an erasure is owed until no file holds it, the WAL included, and whatever comes of it meanwhile."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from heartbeat.app import station
+from heartbeat.codec import Codec
+from heartbeat.engine import sqlite_wal
+from heartbeat.engine.log import Append, UnitWrite
+from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.erasing import Erasing
+from heartbeat.feeds.owed import Owed
+from heartbeat.records import Post
+from heartbeat.services import running
+from heartbeat.settings import load
+from heartbeat.settling import settled
+from heartbeat.station import Station
+from heartbeat.testing.clock import FakeClock
+from heartbeat.topics import INGEST, partition_of, post_key
+
+MARK = "zyxwvut-quark"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[tuple[Station, SqliteLog]]:
+    parts = station(load().model_copy(update={"data_dir": tmp_path, "sentiment_model": "sentiment-fast"}))
+
+    def crash(error: BaseException) -> None:
+        raise error
+
+    async with running(parts, crash) as (log, _, _):
+        yield parts, log
+
+
+def holding(data: Path) -> set[str]:
+    return {path.name for path in data.iterdir() if path.is_file() and MARK.encode() in path.read_bytes()}
+
+
+async def said(log: SqliteLog) -> None:
+    """A text is in the stream, and has been deleted: long ago, so that its erasure is due."""
+    post = Post("1", "bluesky", "bluesky", [], "upsert", 0, MARK, 0, 0)
+    key = post_key("bluesky", "1")
+    message = Append(INGEST.name, partition_of(key, log.partitions(INGEST.name)), key.encode(), Codec(log).encode(post))
+    owed = Owed(log, FakeClock(0), content_ms=3_600_000).puts([("bluesky", "1")], [])
+    await log.write(UnitWrite([message], puts=owed))
+
+
+async def test_a_text_is_owed_until_it_is_out_of_the_wal(
+    world: tuple[Station, SqliteLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_wal, "TRIES", 1)
+    parts, log = world
+    await said(log)
+    await settled(parts, log)
+    erasing = Erasing(parts, log)
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM chunks").fetchall()
+        assert await erasing.look() == 2
+        assert await erasing.look() == 0
+        assert "log.db-wal" in holding(log.path.parent)
+    await erasing.look()
+    assert holding(log.path.parent) == set()
+    assert not Owed(log, parts.clock, content_ms=1).due().posts

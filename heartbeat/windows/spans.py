@@ -2,7 +2,8 @@
 
 A post counts in a size for good or not at all, and its time alone says which: else nobody could tell, when it is taken
 back, which windows have it. So a size that is new begins with the first window that lies behind everything that has
-been counted, and a size that is gone goes on to the end of the windows that it has.
+been counted, and a size that is gone goes on to the end of the windows that it has; or to where a new one begins, if
+there is no other.
 """
 
 from __future__ import annotations
@@ -60,23 +61,33 @@ def changed(
         return ()
     spans = spans or tuple(Span(size_s, BEFORE_TIME_MS, END_OF_TIME_MS) for size_s in before)
     counted_ms = _counted_through(spans, live, sealed_through_ms)
+    going_on = {size_s: from_ms for size_s, from_ms, to_ms in spans if to_ms == END_OF_TIME_MS and size_s in sizes}
+    begins: dict[int, int] = {}
+    for size_s in sizes:
+        if size_s not in going_on:
+            from_ms = max([counted_ms, *(to_ms for size, _, to_ms in spans if size == size_s)])
+            begins[size_s] = _border(from_ms, size_s)
+    # where none counts yet, those that are gone do until the first of the others: posts between them would be lost
+    first_ms = min([*going_on.values(), *begins.values()])
+    bridged_ms = first_ms if first_ms > counted_ms else BEFORE_TIME_MS
     out = []
     for size_s, from_ms, to_ms in spans:
         if from_ms <= sealed_through_ms:
             from_ms = BEFORE_TIME_MS
         if to_ms == END_OF_TIME_MS and size_s not in sizes:
-            to_ms = live.get(size_s, BEFORE_TIME_MS)
+            to_ms = max(live.get(size_s, BEFORE_TIME_MS), _border(bridged_ms, size_s))
         if to_ms > max(from_ms, sealed_through_ms):
             out.append(Span(size_s, from_ms, to_ms))
-    going_on = {size_s for size_s, _, to_ms in out if to_ms == END_OF_TIME_MS}
-    for size_s in sizes:
-        if size_s not in going_on:
-            from_ms = max([counted_ms, *(to_ms for size, _, to_ms in out if size == size_s)])
-            from_ms += -from_ms % (1000 * size_s)
-            out.append(Span(size_s, BEFORE_TIME_MS if from_ms <= sealed_through_ms else from_ms, END_OF_TIME_MS))
+    for size_s, from_ms in begins.items():
+        out.append(Span(size_s, BEFORE_TIME_MS if from_ms <= sealed_through_ms else from_ms, END_OF_TIME_MS))
     out.sort()
     unbounded = all(span[1:] == (BEFORE_TIME_MS, END_OF_TIME_MS) for span in out)
     return () if unbounded else tuple(out)
+
+
+def _border(time_ms: int, size_s: int) -> int:
+    """The first window's start at or after a time."""
+    return time_ms if time_ms == BEFORE_TIME_MS else time_ms + -time_ms % (1000 * size_s)
 
 
 def _counted_through(spans: Spans, live: Mapping[int, int], sealed_through_ms: int) -> int:

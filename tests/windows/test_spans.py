@@ -42,6 +42,7 @@ def test_what_a_post_counts_in_never_changes_and_no_window_is_missing_one(
             assert time_ms < sealed_ms or {size_s for size_s, _ in sizes_at(counting, time_ms)} == size
         for time_ms in times:
             if time_ms >= sealed_ms:
+                assert sizes_at(counting, time_ms), "it would be lost"
                 posts.append((time_ms, {size_s for size_s, _ in sizes_at(counting, time_ms)}))
                 for size_s, size_ms in sizes_at(counting, time_ms):
                     counted[size_s, time_ms - time_ms % size_ms].append(time_ms)
@@ -58,6 +59,14 @@ def test_a_new_size_begins_behind_what_was_counted_and_an_old_one_ends_with_its_
         Span(30, 60_000, END_OF_TIME_MS),
         Span(60, BEFORE_TIME_MS, 60_000),
     )
+
+
+def test_where_all_sizes_are_new_the_old_ones_go_on_until_these_begin() -> None:
+    assert changed((), (900,), (600,), {900: 900_000}, 0) == (
+        Span(600, 1_200_000, END_OF_TIME_MS),
+        Span(900, BEFORE_TIME_MS, 1_800_000),
+    )
+    assert changed((), (900,), (600,), {}, BEFORE_TIME_MS) == (), "nothing has been counted yet"
 
 
 def test_nothing_is_kept_of_what_is_over() -> None:

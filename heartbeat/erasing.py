@@ -8,7 +8,6 @@ every ten minutes at most, for everything at once, when all agents have read wha
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Collection
 from typing import Final
 
@@ -21,13 +20,15 @@ from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.engine.sqlite_wal import cut_wal
 from heartbeat.errors import LogError
 from heartbeat.feeds.owed import Due, Owed
+from heartbeat.health import State
 from heartbeat.settling import settled
 from heartbeat.station import Station
 from heartbeat.traces import Traces, letter_is_of, post_of_key
 
-logger = logging.getLogger(__name__)
-
 LOOK_EVERY_S: Final = 1.0
+TRY_AGAIN_S: Final = 30.0
+_PART: Final = "erasing"
+"""Of health; it is told there when something is in the way."""
 _WITH_TEXT: Final = (topics.INGEST.name, topics.LANGUAGE.name, topics.SENTIMENT.name)
 _READERS: Final = ("language", "sentiment", "history-posts", "corrections")
 
@@ -47,12 +48,18 @@ class Erasing:
 
     async def run(self) -> None:
         """Erase what is due, until cancelled. What cannot be written now is tried again."""
+        board = self._station.board
         while True:
             try:
                 await self.look()
-            except LogError as error:  # whoever writes tells of it
-                logger.debug("nothing is erased now: %s", error)
-            await asyncio.sleep(LOOK_EVERY_S)
+                if board.get(_PART) is not None:
+                    board.report(_PART, State.OK)
+                pause_s = LOOK_EVERY_S
+            except LogError as error:
+                why = f"what was deleted on the network cannot be overwritten: {error}"
+                board.report(_PART, State.WAITING, why, "it is tried again by itself")
+                pause_s = TRY_AGAIN_S
+            await asyncio.sleep(pause_s)
 
     async def look(self) -> int:
         """Erase what is due; gives how many messages that were.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from heartbeat import erasing
 from heartbeat.app import station
 from heartbeat.codec import Codec
 from heartbeat.engine import sqlite_wal
@@ -16,6 +18,7 @@ from heartbeat.engine.log import Append, UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.erasing import Erasing
 from heartbeat.feeds.owed import Owed
+from heartbeat.health import State
 from heartbeat.records import Post
 from heartbeat.services import running
 from heartbeat.settings import load
@@ -58,13 +61,40 @@ async def test_a_text_is_owed_until_it_is_out_of_the_wal(
     parts, log = world
     await said(log)
     await settled(parts, log)
-    erasing = Erasing(parts, log)
+    it = Erasing(parts, log)
     with closing(sqlite3.connect(log.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM chunks").fetchall()
-        assert await erasing.look() == 2
-        assert await erasing.look() == 0
+        assert await it.look() == 2
+        assert await it.look() == 0
         assert "log.db-wal" in holding(log.path.parent)
-    await erasing.look()
+    await it.look()
     assert holding(log.path.parent) == set()
     assert not Owed(log, parts.clock, content_ms=1).due().posts
+
+
+async def test_damage_in_the_file_is_told_and_keeps_nothing_else_from_going_on(
+    world: tuple[Station, SqliteLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "TRY_AGAIN_S", 0.05)
+    parts, log = world
+    await said(log)
+    await settled(parts, log)
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as other:
+        holds = "SELECT id, body FROM chunks WHERE instr(body, ?)"
+        whole = other.execute(holds, (MARK.encode(),)).fetchall()
+        assert len(whole) == 2
+        for row_id, body in whole:
+            other.execute("UPDATE chunks SET body = ? WHERE id = ?", (b"\xfe\xff\xff\x7f" + body[4:], row_id))
+        running = asyncio.ensure_future(Erasing(parts, log).run())
+        while (status := parts.board.get("erasing")) is None:
+            await asyncio.sleep(0.01)
+            assert not running.done()
+        assert status.state is State.WAITING and "wrong checksum" in status.why and MARK not in status.why
+        for row_id, body in whole:
+            other.execute("UPDATE chunks SET body = ? WHERE id = ?", (body, row_id))
+    while (status := parts.board.get("erasing")) is None or status.state is not State.OK:
+        await asyncio.sleep(0.01)
+        assert not running.done()
+    assert holding(log.path.parent) == set()
+    running.cancel()

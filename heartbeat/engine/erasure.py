@@ -22,7 +22,7 @@ from heartbeat.engine.sqlite_chunks import Chunk, seal, unpack, without
 from heartbeat.engine.sqlite_ledger import Ledger
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.engine.sqlite_lookup import chunk_at
-from heartbeat.engine.sqlite_schema import OFFSET_BITS, connect, explain
+from heartbeat.engine.sqlite_schema import OFFSET_BITS, connect, damaged, explain
 from heartbeat.engine.sqlite_writer import Work
 
 CHUNKS_A_STEP: Final = 16
@@ -47,6 +47,10 @@ async def find(
         topics: their names; those that are not there hold nothing.
         wanted: called in another thread.
         needle: bytes that stand in every message that is wanted: most others need not be taken apart then.
+
+    Raises:
+        LogDamaged: what is there is not what was written, so that nobody knows what it held.
+        LogUnavailable: the file cannot be read.
     """
     slots = {slot: topic for (topic, _), slot in log.ledger().slots.items() if topic in set(topics)}
     return await asyncio.to_thread(_find, log, slots, wanted, needle)
@@ -61,13 +65,16 @@ def _find(
             for slot, topic in slots.items():
                 low, high = slot << OFFSET_BITS, (slot + 1) << OFFSET_BITS
                 while rows := con.execute(
-                    "SELECT id, length, ts_ms, headed, body FROM chunks WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+                    "SELECT id, length, ts_ms, headed, body, crc FROM chunks"
+                    " WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
                     (low, high, CHUNKS_A_LOOK),
                 ).fetchall():
-                    for row_id, length, ts_ms, headed, body in rows:
+                    for row_id, length, ts_ms, headed, body, crc in rows:
                         if needle is None or needle in body:
-                            first = row_id - (slot << OFFSET_BITS)
-                            records = unpack(Chunk(length, bool(headed), body), first, ts_ms)
+                            chunk = Chunk(length, bool(headed), body)
+                            if seal(chunk, row_id, ts_ms) != crc:
+                                raise damaged(log.path, f"wrong checksum in {topic}, row {row_id}")
+                            records = unpack(chunk, row_id - (slot << OFFSET_BITS), ts_ms)
                             found += [Found(topic, row_id, record) for record in records if wanted(record)]
                     low = rows[-1][0] + 1
     except (sqlite3.Error, OSError) as error:

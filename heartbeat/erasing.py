@@ -23,7 +23,7 @@ from heartbeat.feeds.owed import Due, Owed
 from heartbeat.health import State
 from heartbeat.settling import settled
 from heartbeat.station import Station
-from heartbeat.traces import Traces, letter_is_of, post_of_key
+from heartbeat.traces import Traces, feed_of_letter, letter_is_of
 
 LOOK_EVERY_S: Final = 1.0
 TRY_AGAIN_S: Final = 30.0
@@ -95,10 +95,13 @@ class Erasing:
 
     def _is_live_text(self, record: LogRecord, posts: Collection[tuple[str, str]]) -> bool:
         """Whether a message has such a post's text from a live feed; a replay's is as its file has it."""
-        if post_of_key(record.key) not in posts or not self._traces.holds_text_of(record, posts):
-            return False
-        post = self._traces.decoded(record)
-        return not str(getattr(post, "feed", "")).startswith(REPLAY)
+        return self._traces.holds_text_of(record, posts) and not self._is_replays(record)
 
     def _is_owed(self, letter: LogRecord, due: Due) -> bool:
-        return letter_is_of(letter, due.posts) or (bool(due.authors) and self._traces.letter_names(letter, due.authors))
+        owed = letter_is_of(letter, due.posts) or (bool(due.authors) and self._traces.letter_names(letter, due.authors))
+        return owed and not self._is_replays(letter)
+
+    def _is_replays(self, record: LogRecord) -> bool:
+        """Whether a replay brought it: as a post, or as an item of which its feed could make none."""
+        feed = feed_of_letter(record) or getattr(self._traces.decoded(record), "feed", None)
+        return feed is not None and feed.startswith(REPLAY)

@@ -69,6 +69,12 @@ def letter_is_of(record: LogRecord, wanted: Collection[PostId]) -> bool:
     return (str(item.get("source")), str(item.get("id"))) in wanted
 
 
+def feed_of_letter(record: LogRecord) -> str | None:
+    """The feed that a dead letter's item came by; None if it was a message of the log."""
+    headers = dict(record.headers)
+    return headers.get("topic", b"").decode(errors="replace") if headers.get("agent") == b"feed" else None
+
+
 def post_of_key(key: bytes | None) -> PostId | None:
     """The post that a message with this key is about; None if it is about none."""
     source, _, post_id = (key or b"").decode(errors="replace").partition("\n")

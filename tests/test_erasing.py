@@ -14,10 +14,13 @@ from heartbeat import erasing
 from heartbeat.app import station
 from heartbeat.codec import Codec
 from heartbeat.engine import sqlite_wal
-from heartbeat.engine.log import Append, UnitWrite
+from heartbeat.engine.deadletters import dead_letter
+from heartbeat.engine.log import TP, Append, LogRecord, UnitWrite
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.erasing import Erasing
+from heartbeat.feeds.base import Rejected
 from heartbeat.feeds.owed import Owed
+from heartbeat.feeds.units import dead_letter as rejected
 from heartbeat.health import State
 from heartbeat.records import Post
 from heartbeat.services import running
@@ -25,7 +28,7 @@ from heartbeat.settings import load
 from heartbeat.settling import settled
 from heartbeat.station import Station
 from heartbeat.testing.clock import FakeClock
-from heartbeat.topics import INGEST, partition_of, post_key
+from heartbeat.topics import DEADLETTERS, INGEST, partition_of, post_key
 
 MARK = "zyxwvut-quark"
 
@@ -71,6 +74,26 @@ async def test_a_text_is_owed_until_it_is_out_of_the_wal(
     await it.look()
     assert holding(log.path.parent) == set()
     assert not Owed(log, parts.clock, content_ms=1).due().posts
+
+
+async def test_what_a_replay_could_not_use_stays(world: tuple[Station, SqliteLog]) -> None:
+    parts, log = world
+    await said(log)
+    key, rubbish = post_key("bluesky", "1"), b'{"source": "bluesky", "id": "1", "content": 5}'
+    tp = TP(INGEST.name, 0)
+    letters = []
+    for feed in ("bluesky", "replay:a"):
+        value = Codec(log).encode(Post("1", "bluesky", feed, [], "upsert", 0, f"of {feed}", 0, 0))
+        record = LogRecord(0, 0, key.encode(), value)
+        letters.append(dead_letter(record, tp, "language", ValueError(), at_ms=0, partitions=1))
+        letters.append(rejected(feed, Rejected(rubbish, "no text", "line 1"), 1, 0))
+    await log.write(UnitWrite(letters))
+    await Erasing(parts, log).look()
+    left = await log.fetch(TP(DEADLETTERS.name, 0), 0, 10, 0.0)
+    assert [(each.value, dict(each.headers)["topic"]) for each in left] == [
+        (letters[2].value, b"ingest"),
+        (rubbish, b"replay:a"),
+    ]
 
 
 async def test_damage_in_the_file_is_told_and_keeps_nothing_else_from_going_on(

@@ -12,7 +12,7 @@ from heartbeat.engine.log import LogRecord
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.records import Detected, Late, Post, Pulse, Scored
 from heartbeat.sinks.history_forgetting import Stored
-from heartbeat.traces import PostId, Traces, letter_is_of, post_of_key
+from heartbeat.traces import PostId, Traces, feed_of_letter, letter_is_of, post_of_key
 
 _LETTERS: Final = topics.DEADLETTERS.name
 _WITH_TEXT: Final = (topics.SENTIMENT.name, topics.LANGUAGE.name, topics.INGEST.name)
@@ -54,7 +54,7 @@ class Messages:
 
     async def erase_letters_of(self, feeds: Collection[str]) -> int:
         """Overwrite dead letters of what these feeds could not read."""
-        return await self._erase([_LETTERS], lambda record: _feed(record) in feeds)
+        return await self._erase([_LETTERS], lambda record: feed_of_letter(record) in feeds)
 
     async def erase_task(self, task: str) -> int:
         """Overwrite everything that is of this task alone, dead letters of agents included."""
@@ -75,9 +75,3 @@ class Messages:
         if isinstance(post, Post | Detected):
             return list(post.tasks) == [task]
         return isinstance(post, Scored | Late | Pulse) and post.task == task
-
-
-def _feed(record: LogRecord) -> str | None:
-    """The feed that a dead letter's item came by; None if it was a message of the log."""
-    headers = dict(record.headers)
-    return headers.get("topic", b"").decode(errors="replace") if headers.get("agent") == b"feed" else None

@@ -71,10 +71,10 @@ def _find(
                 ).fetchall():
                     for row_id, length, ts_ms, headed, body, crc in rows:
                         if needle is None or needle in body:
-                            chunk = Chunk(length, bool(headed), body)
+                            chunk, first = Chunk(length, bool(headed), body), row_id - (slot << OFFSET_BITS)
                             if seal(chunk, row_id, ts_ms) != crc:
-                                raise damaged(log.path, f"wrong checksum in {topic}, row {row_id}")
-                            records = unpack(chunk, row_id - (slot << OFFSET_BITS), ts_ms)
+                                raise damaged(log.path, f"wrong checksum in {topic}, offset {first} and following")
+                            records = unpack(chunk, first, ts_ms)
                             found += [Found(topic, row_id, record) for record in records if wanted(record)]
                     low = rows[-1][0] + 1
     except (sqlite3.Error, OSError) as error:

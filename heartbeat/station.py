@@ -111,7 +111,13 @@ class Station:
             agent = _influx.InfluxAgent(
                 self.influx, self.history, InfluxTables.made(), self.clock, keep_ms=keep_ms, read=self._history_read
             )
-            points = InsightPoints(self._insights, self._write_insights, self.clock, read=self._history_read)
+            points = InsightPoints(
+                self._insights,
+                self._write_insights,
+                self.clock,
+                read=self._history_read,
+                unheard=partial(self._unfinished, _history.POSTS, topics.SENTIMENT.name),
+            )
             self.agents = [*self.agents, agent.spec(), points.spec()]
             self.places.append(
                 InfluxForgetting(
@@ -186,11 +192,11 @@ class Station:
             self._reader = HistoryReader(self.history.path)
         return InsightFields(self._reader, feeds_by_task(self.tasks))
 
-    def _unfinished(self, agent: str) -> Callable[[], int]:
-        """Gives how many of the messages that are in `pulse` now an agent has not durably finished."""
+    def _unfinished(self, agent: str, topic: str = topics.PULSE.name) -> Callable[[], int]:
+        """Gives how many of the messages that are in a topic now an agent has not durably finished."""
         log, group = self._log, f"{GROUPS}-{agent}"
         assert log is not None
-        places = [TP(topics.PULSE.name, partition) for partition in range(log.partitions(topics.PULSE.name))]
+        places = [TP(topic, partition) for partition in range(log.partitions(topic))]
         ends = {tp: log.end_offset(tp) for tp in places}
         return lambda: sum(max(end - (log.committed(group, tp) or log.begin_offset(tp)), 0) for tp, end in ends.items())
 

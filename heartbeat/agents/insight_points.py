@@ -4,9 +4,10 @@ pulse (Pulse) ─► a sink. It writes no points of its own but fields of the po
 series and time. So neither waits for the other, and to write them again changes nothing.
 
 A share of voice needs what all tasks say, and their windows close in other partitions; so a window is written when it
-is `SETTLE_MS` old, and not before the history, which everything is read from, has stored its record. When a window is
-corrected its fields are written again. When only others are that it is held against, they are not: such changes are
-small, and writing the history again (a command of the sink) makes them good.
+is `SETTLE_MS` old, and not before the history, which everything is read from, has stored its record, and what feeds
+said before it of times that they have not heard. When a window is corrected its fields are written again. When only
+others are that it is held against, they are not: such changes are small, and writing the history again (a command of
+the sink) makes them good.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class InsightPoints:
         write: how.
         clock: tells how old a window is.
         read: up to where history has read a partition; what is not for it leaves no trace in its file.
+        unheard: begins to wait; gives how many of the messages that are there now, and may tell of times that were not
+            heard, history has not stored.
         sleep: waits for so many seconds.
     """
 
@@ -60,10 +63,12 @@ class InsightPoints:
         clock: Clock,
         *,
         read: Callable[[TP], int] = lambda _: 0,
+        unheard: Callable[[], Callable[[], int]] = lambda: lambda: 0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._fields, self._write, self._clock, self._sleep = fields, write, clock, sleep
-        self._history_read = read
+        self._history_read, self._unheard = read, unheard
+        self._waits: dict[int, tuple[int, Callable[[], int]]] = {}
         self._one = asyncio.Lock()
 
     def spec(self) -> AgentSpec:
@@ -75,9 +80,16 @@ class InsightPoints:
         closed = [event for event in batch if type(event.value) is Pulse and event.value.final]
         if not closed:
             return
+        known = self._waits.get(batch.partition)
+        if known is None or known[0] != closed[-1].offset:  # else it comes again, and waits for no more than it did
+            known = self._waits[batch.partition] = closed[-1].offset, self._unheard()
         young_ms = closed[-1].timestamp_ms + SETTLE_MS - self._clock.now_ms()
         if 0 < young_ms <= SETTLE_MS:
             await self._sleep(young_ms / 1000)
+        if known[1]():
+            raise Retry(
+                "waits for the history, which has not stored what feeds have missed yet", after_s=HISTORY_AFTER_S
+            )
         windows: Sequence[Window] = list(
             dict.fromkeys(window_of(event.value) for event in closed if isinstance(event.value, Pulse))
         )

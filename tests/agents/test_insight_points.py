@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from heartbeat.agents.insight_points import SETTLE_MS, InsightPoints
 from heartbeat.engine.agent import Batch, Event
 from heartbeat.engine.log import TP
 from heartbeat.errors import HistoryError, Retry
-from heartbeat.records import Figures, Late, Pulse
+from heartbeat.records import Figures, Heartbeat, Late, Pulse
 from heartbeat.sinks.history import History
 from heartbeat.sinks.history_reader import HistoryReader
 from heartbeat.sinks.insight_fields import InsightFields, Window
@@ -42,10 +42,15 @@ class Scene:
         self.reader = HistoryReader(folder / "history.db")
         self.written: list[tuple[int, Mapping[Window, Mapping[str, float]]]] = []
         self.slept: list[float] = []
-        self.offset = self.passed = 0
+        self.offset = self.passed = self.said = self.stored = 0
         self.refuses: set[str] = set()
         self.agent = InsightPoints(
-            lambda: InsightFields(self.reader, FEEDS), self.write, self.clock, read=self.read, sleep=self.sleep
+            lambda: InsightFields(self.reader, FEEDS),
+            self.write,
+            self.clock,
+            read=self.read,
+            unheard=self.unheard,
+            sleep=self.sleep,
         )
 
     async def write(self, partition: int, found: Mapping[Window, Mapping[str, float]]) -> Mapping[Window, str]:
@@ -54,6 +59,10 @@ class Scene:
 
     def read(self, tp: TP) -> int:
         return self.passed
+
+    def unheard(self) -> Callable[[], int]:
+        end = self.said
+        return lambda: max(end - self.stored, 0)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -118,6 +127,22 @@ async def test_it_waits_for_the_history(scene: Scene) -> None:
     assert scene.written == []
     await scene.store(batch)
     assert await scene.handle(batch)
+
+
+async def test_it_waits_for_what_feeds_have_said_of_times_that_they_missed(scene: Scene) -> None:
+    batch = scene.batch(*past(), window("a", 0, 90), window("b", 0, 10))
+    await scene.store(batch)
+    scene.said = 1
+    with pytest.raises(Retry, match="what feeds have missed"):
+        await scene.handle(batch)
+    too_early = InsightFields(scene.reader, FEEDS).of([("a", 60, NOW)])["a", 60, NOW]
+    assert {"spike_z", "change_prev"} <= too_early.keys()
+    scene.said = 3  # what is said later is of later windows
+    missed = Heartbeat("demo", 0, NOW, True, True, None, NOW, NOW + STEP)
+    await scene.history.store_posts(("sentiment", 0), [], [missed])
+    scene.stored = 1
+    found = await scene.handle(batch)
+    assert not {"spike_z", "change_prev"} & found["a", 60, NOW].keys(), "the window was not heard"
 
 
 async def test_it_does_not_wait_for_a_history_that_passes_a_message_over(scene: Scene) -> None:

@@ -88,8 +88,7 @@ class Retention:
         self._content_ms, self._max_topic, self._max_log = content_ms, max_topic_bytes, max_log_bytes
         self._truncate_every_ms = min(TRUNCATE_EVERY_MS, content_ms // 20)
         self._superseding = Superseding(log, clock, superseded_ms)
-        self._erased_ms: int | None = None
-        self._dirty = True
+        self._cut_ms: int | None = None
 
     async def run_once(self) -> Removed:
         """Remove what may go now.
@@ -108,7 +107,6 @@ class Retention:
                 await self._log.submit(_remove(step))
                 messages += step.messages
                 size += step.bytes
-        self._dirty |= messages > 0
         freed = await self._give_back()
         if messages:
             logger.debug("retention removed %d messages (%d bytes)", messages, size)
@@ -205,11 +203,12 @@ class Retention:
             if pages < VACUUM_PAGES:
                 break
         now_ms = self._clock.now_ms()
-        due = self._erased_ms is None or not 0 <= now_ms - self._erased_ms < self._truncate_every_ms
-        if (self._dirty and due) or self._log.wal_bytes() > 4 * CHECKPOINT_PAGES * 4096:
+        due = self._cut_ms is None or not 0 <= now_ms - self._cut_ms < self._truncate_every_ms
+        # whoever erases cuts the WAL too, but somebody may have been reading it
+        if (due and self._log.wal_bytes()) or self._log.wal_bytes() > 4 * CHECKPOINT_PAGES * 4096:
             busy = await self._log.submit(cut, alone=True)
             if not busy:
-                self._erased_ms, self._dirty = now_ms, False
+                self._cut_ms = now_ms
         return freed
 
 

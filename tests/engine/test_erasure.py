@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from heartbeat.engine import erasure, sqlite_wal
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.engine.log import TP, Append, LogRecord, UnitWrite
+from heartbeat.engine.retention import TRUNCATE_EVERY_MS, Retention
 from heartbeat.engine.sqlite_chunks import Chunk, pack, unpack, without
 from heartbeat.engine.sqlite_log import SqliteLog
 from heartbeat.engine.sqlite_reader import FETCH_BYTES
@@ -184,4 +185,25 @@ async def test_whoever_reads_later_gets_past_what_was_erased(tmp_path: Path, era
     await driver.send(INGEST, post(0)._replace(id="next"), key="next", partition=0)
     await driver.run_until_idle(max_steps=50)
     assert seen[-1] == "next"
+    log.close()
+
+
+async def test_what_a_reader_kept_in_the_wal_is_cut_when_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_wal, "TRIES", 1)
+    clock = FakeClock()
+    log = SqliteLog.open(tmp_path / "log.db", clock=clock)
+    log.create_topic(Topic("t"), 1)
+    retention = Retention(log, clock, content_ms=24 * 3_600_000)
+    await retention.run_once()
+    await log.write(UnitWrite([Append("t", 0, b"k", MARK)]))
+    with closing(connect(log.path, read_only=True)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM chunks").fetchall()
+        assert await erasure.erase(log, await erasure.find(log, ["t"], lambda record: True)) == 1
+        assert not await cut_wal(log)
+    clock.advance(TRUNCATE_EVERY_MS / 1000)
+    await retention.run_once()
+    assert not any(MARK in path.read_bytes() for path in tmp_path.iterdir())
     log.close()

@@ -415,6 +415,24 @@ async def test_a_size_that_is_gone_goes_on_to_the_end_of_its_windows() -> None:
     assert not it.pulse.part(0).spans
 
 
+async def test_no_post_is_lost_between_the_last_window_of_the_old_sizes_and_the_first_of_the_new_ones() -> None:
+    it = await world(sizes=(10,))
+    await deliver(it, 1, at_s=23)
+    it.sizes = (60,)
+    await it.driver.restart()
+    await deliver(it, 2, at_s=31)
+    await deliver(it, 3, at_s=61)
+    await it.post(post(4, 41))
+    await it.post(post(4, 41, op="delete"))
+    await reach(it, 1000)
+    held = (await it.reader()).windows()
+    assert {
+        (window.size_s, window.start_ms - START_MS): each.overall.scored + each.overall.unscored
+        for window, each in held.items()
+        if window.task == "a"
+    } == {(10, 20_000): 1, (10, 30_000): 1, (60, 60_000): 1}
+
+
 async def test_a_late_deletion_finds_windows_of_a_gone_size_that_wait_to_be_sealed() -> None:
     it = await world(windows_a_unit=1)
     await deliver(it, 1, at_s=3)

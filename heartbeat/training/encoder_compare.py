@@ -16,7 +16,7 @@ from typing import Final
 import onnx
 from onnxruntime.quantization import CalibrationMethod
 
-from heartbeat.training import data, encoder_data, encoder_int8, encoder_measure, encoder_start
+from heartbeat.training import data, encoder_by_token, encoder_data, encoder_int8, encoder_measure, encoder_start
 from heartbeat.training.encoder_data import Encoded
 from heartbeat.training.encoder_measure import Scorer
 
@@ -69,8 +69,9 @@ def ways(model: onnx.ModelProto, calibration: Encoded) -> dict[str, Callable[[],
         "float": lambda: model,
         "dynamic reduced": lambda: encoder_int8.dynamic(model, reduce_range=True),
         "dynamic full": lambda: encoder_int8.dynamic(model, reduce_range=False),
-        "by token": lambda: encoder_int8.by_token(model),
-        "by token evened": lambda: encoder_int8.by_token(model, feeds),
+        "by token": lambda: encoder_by_token.by_token(model),
+        "by token evened": lambda: encoder_by_token.by_token(model, feeds, made_up=False),
+        "by token evened and made up": lambda: encoder_by_token.by_token(model, feeds),
         "static reduced": lambda: encoder_int8.static(model, feeds, reduce_range=True),
         "static full": lambda: encoder_int8.static(model, feeds, reduce_range=False),
         "static reduced percentile": lambda: encoder_int8.static(

@@ -1,10 +1,10 @@
 """Ways of putting an encoder's weights into eight bits, each from the float graph to one that is run instead of it.
 
 - `dynamic`: weights are signed, with a scale for each column; activations are measured in every run, over all texts.
-- `by_token`: as `dynamic`, but every token's activations have a scale of their own, so that neither neighbours nor
-  padding have an influence, and one token with a large number does not blur the others.
 - `static`: as `dynamic`, but with the activations' ranges found beforehand on texts.
 - `weights_only`: blocks of weights have their scales, and so have blocks of each token's activations.
+
+The way that ships has a module of its own: `encoder_by_token`.
 
 Without VNNI a product of two 8-bit numbers is added up in 16 bits and may overflow: `reduce_range` makes weights
 7 bits wide, so that it cannot.
@@ -15,13 +15,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -31,15 +28,13 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from heartbeat.training.encoder_by_token import Feed
 from heartbeat.training.encoder_data import Encoded, padded
 from heartbeat.training.encoder_export import IDS, MASK
 
-_HIGHEST: Final = 63
-"""Largest weight of 7 bits. Two products of 255 and 63 just fit into 16 bits, where machines without VNNI add them."""
 _PRODUCTS: Final = ["MatMul", "Gemm"]
 _WEIGHTS_ONLY: Final = {"MatMulConstBOnly": True}
 """Products of two activations, inside attention, stay as they are."""
-Feed = dict[str, NDArray[Any]]
 
 
 def dynamic(model: onnx.ModelProto, *, reduce_range: bool = True) -> onnx.ModelProto:
@@ -56,110 +51,6 @@ def dynamic(model: onnx.ModelProto, *, reduce_range: bool = True) -> onnx.ModelP
             extra_options=_WEIGHTS_ONLY,
         )
         return onnx.load(target)
-
-
-def by_token(model: onnx.ModelProto, texts: Sequence[Feed] = (), *, evenness: float = 0.55) -> onnx.ModelProto:
-    """Signed 7-bit weights with a scale for each column; 8-bit activations with a scale for each token.
-
-    Products that have their input in common become one: its result is split. Standard operators only.
-
-    Args:
-        model: with float weights.
-        texts: what activations look like. A few channels have numbers ten times as large as the others'; they are
-            divided by what these texts show, and the weights multiplied by it. None: nothing is evened out.
-        evenness: 0 leaves it all to the weights, 1 to the activations.
-    """
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    graph = made.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    shared: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        if node.op_type == "MatMul" and node.input[1] in constants:
-            shared.setdefault(node.input[0], []).append(node)
-    largest = _largest(model, list(shared), texts) if texts else {}
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        products = shared.get(node.input[0], []) if node.input else []
-        if not any(node is product for product in products):
-            nodes.append(node)
-        elif node is products[0]:
-            weights = [numpy_helper.to_array(constants[product.input[1]]) for product in products]
-            source = node.input[0]
-            if source in largest:
-                whole = np.abs(np.concatenate(weights, 1)).max(1)
-                even = np.maximum(largest[source], 1e-3) ** evenness / np.maximum(whole, 1e-3) ** (1 - evenness)
-                weights = [part * even[:, None] for part in weights]
-                graph.initializer.append(numpy_helper.from_array((1 / even).astype(np.float32), f"{source}.even"))
-                nodes.append(helper.make_node("Mul", [source, f"{source}.even"], [f"{source}.evened"]))
-                source = f"{source}.evened"
-            nodes += _by_token(source, weights, [product.output[0] for product in products], graph)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(
-        numpy_helper.from_array(value, name)
-        for name, value in {
-            "int8.last": np.array([-1], np.int64),
-            "int8.levels": np.array(127, np.float32),
-            "int8.least": np.array(1e-6, np.float32),
-            "int8.middle": np.array(128, np.float32),
-            "int8.zero": np.array(128, np.uint8),
-        }.items()
-    )
-    used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    onnx.checker.check_model(made)
-    return made
-
-
-def _largest(model: onnx.ModelProto, names: Sequence[str], texts: Sequence[Feed]) -> dict[str, NDArray[np.float32]]:
-    """The largest size of each channel, float32 [width], of some activations over texts."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    watched.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: dict[str, NDArray[np.float32]] = {}
-    for text in texts:
-        for name, values in zip(names, session.run(list(names), text), strict=True):
-            sizes = np.abs(values).max((0, 1))
-            found[name] = np.maximum(found.get(name, sizes), sizes)
-    return found
-
-
-def _by_token(source: str, weights: Sequence[NDArray[Any]], targets: Sequence[str], graph: Any) -> list[onnx.NodeProto]:
-    """The nodes that stand for products of `source` with each of `weights`, float32 [in, out]."""
-    whole = np.concatenate(weights, 1)
-    scales = (np.abs(whole).max(0) / _HIGHEST).astype(np.float32)
-    rounded = np.round(whole / np.maximum(scales, 1e-12)).astype(np.int8)
-    name = f"{source}.int8"
-    graph.initializer.append(numpy_helper.from_array(rounded, f"{name}.weights"))
-    graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scales"))
-    steps = [
-        ("Abs", [source], "sizes"),
-        ("ReduceMax", [f"{name}.sizes", "int8.last"], "largest"),
-        ("Max", [f"{name}.largest", "int8.least"], "range"),
-        ("Div", [f"{name}.range", "int8.levels"], "scale"),
-        ("Div", [source, f"{name}.scale"], "levels"),
-        ("Round", [f"{name}.levels"], "rounded"),
-        ("Add", [f"{name}.rounded", "int8.middle"], "shifted"),
-        ("Cast", [f"{name}.shifted"], "bytes"),
-        ("MatMulInteger", [f"{name}.bytes", f"{name}.weights", "int8.zero"], "sums"),
-        ("Cast", [f"{name}.sums"], "floats"),
-        ("Mul", [f"{name}.floats", f"{name}.scale"], "scaled"),
-    ]
-    types = {"bytes": onnx.TensorProto.UINT8, "floats": onnx.TensorProto.FLOAT}
-    nodes = [
-        helper.make_node(kind, inputs, [f"{name}.{output}"], **({"to": types[output]} if kind == "Cast" else {}))
-        for kind, inputs, output in steps
-    ]
-    if len(targets) == 1:
-        return [*nodes, helper.make_node("Mul", [f"{name}.scaled", f"{name}.scales"], list(targets))]
-    nodes.append(helper.make_node("Mul", [f"{name}.scaled", f"{name}.scales"], [f"{name}.product"]))
-    sizes = np.array([part.shape[1] for part in weights], np.int64)
-    graph.initializer.append(numpy_helper.from_array(sizes, f"{name}.sizes_of_parts"))
-    return [*nodes, helper.make_node("Split", [f"{name}.product", f"{name}.sizes_of_parts"], list(targets), axis=-1)]
 
 
 def static(

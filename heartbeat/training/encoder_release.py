@@ -13,7 +13,15 @@ import numpy as np
 import onnx
 import yaml
 
-from heartbeat.training import encoder_data, encoder_export, encoder_int8, encoder_measure, encoder_start, package
+from heartbeat.training import (
+    encoder_by_token,
+    encoder_data,
+    encoder_export,
+    encoder_int8,
+    encoder_measure,
+    encoder_start,
+    package,
+)
 from heartbeat.training.encoder_data import MAX_TOKENS, Encoded, Sets, Texts
 from heartbeat.training.encoder_export import IDS, OUTPUT, Calibration
 from heartbeat.training.encoder_measure import Scored, Scorer
@@ -31,8 +39,8 @@ _MAX_CHARS: Final = 1000
 _GROUP: Final = 8
 _MIXED_FROM: Final = 0.22
 """See `training.mixed`."""
-_EVENED_ON: Final = 300
-"""Texts that show which channels of activations are large."""
+_SEEN: Final = 1000
+"""Texts that show which channels of activations are large, and which go together: 25,000 tokens."""
 
 
 def release(
@@ -63,7 +71,7 @@ def release(
     whole = _graph(encoder, calibration)
     onnx.save(whole, work / FLOAT)
     seen = encoder_data.encode([sets.train[0]], tokenizer)
-    small = encoder_int8.by_token(whole, encoder_int8.feeds(seen, _EVENED_ON))
+    small = encoder_by_token.by_token(whole, encoder_int8.feeds(seen, _SEEN))
     found = measure(small, floats, measured)
     found["temperature"] = round(calibration.temperature, 3)
     folder = models / NAME / version

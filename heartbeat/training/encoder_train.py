@@ -4,6 +4,8 @@ Two runs learn from the labels, in different order. With `--student` a third sta
 learns from the labels and from what the two say together. Whichever answers best on tweets kept back is exported: one
 of the runs, or the mean of the first two. Each run goes on where it was interrupted; runs may be made beforehand, side
 by side, with `--only`.
+
+With `--again FOLDER` one run starts from a released version instead, as a student of what that answers.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
-from heartbeat.training import data, encoder_data, encoder_loop, encoder_net, encoder_release, encoder_start, measures
+from heartbeat.training import (
+    data,
+    encoder_again,
+    encoder_data,
+    encoder_loop,
+    encoder_net,
+    encoder_release,
+    encoder_start,
+    measures,
+)
 from heartbeat.training.encoder_data import Encoded, Floats
 from heartbeat.training.encoder_loop import Plan, Weights
 from heartbeat.training.encoder_net import Encoder
@@ -61,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--licences", choices=("all", "permissive"), default="all")
     parser.add_argument("--only", choices=RUNS, help="make this run, and export nothing; the student wants --student")
     parser.add_argument("--student", action="store_true", help="make the third run, too")
+    parser.add_argument("--again", type=Path, help="folder of a released version to start from, and to learn from")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rate", type=float, default=1e-4, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=2)
@@ -70,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(options.threads)
     sets = encoder_data.sets(data.data_folder(options.data), permissive=options.licences == "permissive")
-    if not options.student:
+    if not (options.student or options.again):
         sets = sets._replace(unlabelled=[])
     tokenizer = encoder_start.tokenizer(encoder_start.folder() / "tokenizer.json")
     measured = {"val": sets.validation, "held_out": sets.held_out, "comments": sets.comments}
@@ -91,7 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(work, options.only)
         return
     encoder = start()
-    encoder.load_state_dict(best(work, RUNS if options.student else RUNS[:2]))
+    if options.again:
+        encoder.load_state_dict(again(work, encoder_again.weights(options.again)))
+    else:
+        encoder.load_state_dict(best(work, RUNS if options.student else RUNS[:2]))
     place = encoder_release.release(
         encoder, sets, tokenizer, options.models, options.work, options.version, {"changes": options.change}
     )
@@ -100,14 +115,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(work: Work, name: str) -> Weights:
     """The averaged weights of a run; it is made, or gone on with, if it has not ended yet."""
-    place = work.folder / name
     if name == "student":
-        teachers = [run(work, teacher) for teacher in RUNS[:2]]
-        encoder, encoded = _with(work, soup(teachers)), taught(work, teachers)
-        plan = work.plan._replace(rate=work.plan.rate / 2, seed=work.plan.seed + 2)
-    else:
-        encoder, encoded = work.start(), work.encoded
-        plan = work.plan._replace(seed=work.plan.seed + RUNS.index(name))
+        return _student(work, name, [run(work, teacher) for teacher in RUNS[:2]])
+    plan = work.plan._replace(seed=work.plan.seed + RUNS.index(name))
+    return _train(work, name, work.start(), work.encoded, plan)
+
+
+def again(work: Work, released: Weights) -> Weights:
+    """The averaged weights of a run that starts from a released version's and learns from its answers as well."""
+    for name, part in work.measured.items():
+        print(f"released: {name} {recall(_with(work, released), part):.4f}", flush=True)
+    return _student(work, "again", [released])
+
+
+def _student(work: Work, name: str, teachers: Sequence[Weights]) -> Weights:
+    plan = work.plan._replace(rate=work.plan.rate / 2, seed=work.plan.seed + len(teachers) + 1)
+    return _train(work, name, _with(work, soup(teachers)), taught(work, teachers), plan)
+
+
+def _train(work: Work, name: str, encoder: Encoder, encoded: Encoded, plan: Plan) -> Weights:
+    place = work.folder / name
 
     def figures(encoder: Encoder) -> dict[str, float]:
         return {f"{name} macro recall": round(recall(encoder, part), 4) for name, part in work.measured.items()}

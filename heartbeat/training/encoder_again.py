@@ -49,7 +49,8 @@ def weights(folder: Path) -> Weights:
 
 
 def _products(model: onnx.ModelProto, parts: dict[str, Any]) -> Iterator[tuple[str, Floats]]:
-    products = [node.input[1] for node in model.graph.node if node.op_type == "MatMulInteger"]
+    # once each, though some are taken twice
+    products = list(dict.fromkeys(node.input[1] for node in model.graph.node if node.op_type == "MatMulInteger"))
     for place, name in enumerate(products):
         layer, kind = divmod(place, len(_PARTS))
         source = name.removesuffix(".int8.weights")

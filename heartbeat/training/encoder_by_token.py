@@ -4,6 +4,9 @@ A token's activations x become bytes b with x = low + b * scale, so that a produ
 s * (scale * (b @ w) + low * sum(w)): one product of integers, and two numbers a token and column. Neither neighbours
 nor padding have an influence, and one token with a large number does not blur the others.
 
+Products of a few sensitive inputs are taken twice: once with the bytes, and once with what the bytes leave out, in
+bytes of its own. That is 16 bits in all, for twice the time.
+
 Weights are rounded one input after another; what rounding an input's weights takes away is made up for by those of the
 inputs after it, as far as activations of real texts go together (GPTQ; Frantar et al., 2022, arXiv:2210.17323).
 
@@ -13,7 +16,7 @@ are 7 bits wide, so that it cannot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,10 +31,15 @@ _LEAST: Final = 1e-3
 """Channels that are smaller than this are not evened out any further."""
 _DAMPING: Final = 0.01
 """Share of the mean square of activations that is added to each, so that rounding can be solved for all of them."""
+_AT_ONCE: Final = 50
+"""Texts whose activations are held at once: some 8 MB for each product of an inner width of 1,536."""
 _LEVELS: Final = {
     "int8.last": np.array([-1], np.int64),
     "int8.levels": np.array(255, np.float32),
     "int8.least": np.array(1e-6, np.float32),
+    "int8.rest_levels": np.array(254, np.float32),
+    "int8.middle": np.array(128, np.float32),
+    "int8.zero": np.array(128, np.uint8),
 }
 Feed = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
@@ -50,7 +58,12 @@ class Seen(NamedTuple):
 
 
 def by_token(
-    model: onnx.ModelProto, texts: Sequence[Feed] = (), *, evenness: float = 0.55, made_up: bool = True
+    model: onnx.ModelProto,
+    texts: Sequence[Feed] = (),
+    *,
+    evenness: float = 0.45,
+    made_up: bool = True,
+    twice: Collection[int] = (),
 ) -> onnx.ModelProto:
     """Signed 7-bit weights with a scale for each column; 8-bit activations with a range for each token.
 
@@ -61,6 +74,7 @@ def by_token(
         texts: what activations look like. A few channels have numbers ten times as large as the others'; they are
             divided by what these texts show, and the weights multiplied by it. None: nothing is evened out or made up.
         evenness: 0 leaves it all to the weights, 1 to the activations.
+        twice: products, counted in the order of the graph, of which 16 bits of the input are taken.
         made_up: whether other weights make up for what rounding takes away; else each is rounded to the nearest.
     """
     made = onnx.ModelProto()
@@ -73,6 +87,7 @@ def by_token(
             shared.setdefault(node.input[0], []).append(node)
     seen = _seen(model, list(shared), texts) if texts else {}
     nodes: list[onnx.NodeProto] = []
+    places = {source: place for place, source in enumerate(shared)}
     for node in graph.node:
         products = shared.get(node.input[0], []) if node.input else []
         if not any(node is product for product in products):
@@ -90,7 +105,9 @@ def by_token(
                 source = f"{source}.evened"
             integers, scales = rounded(whole, gram)
             sizes = [part.shape[1] for part in weights]
-            nodes += _product(source, integers, scales, [product.output[0] for product in products], sizes, graph)
+            exact = places[node.input[0]] in twice
+            targets = [product.output[0] for product in products]
+            nodes += _product(source, integers, scales, targets, sizes, graph, twice=exact)
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in _LEVELS.items())
@@ -139,9 +156,10 @@ def _seen(model: onnx.ModelProto, names: Sequence[str], texts: Sequence[Feed]) -
     watched.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
     found: dict[str, Seen] = {}
-    for text in texts:
-        for name, values in zip(names, session.run(list(names), text), strict=True):
-            tokens = values.reshape(-1, values.shape[-1])
+    for start in range(0, len(texts), _AT_ONCE):
+        runs = [session.run(list(names), text) for text in texts[start : start + _AT_ONCE]]
+        for name, parts in zip(names, zip(*runs, strict=True), strict=True):
+            tokens = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
             largest, gram = np.abs(tokens).max(0), (tokens.T @ tokens).astype(np.float64)
             before = found.get(name)
             found[name] = (
@@ -157,6 +175,8 @@ def _product(
     targets: Sequence[str],
     sizes: Sequence[int],
     graph: Any,
+    *,
+    twice: bool,
 ) -> list[onnx.NodeProto]:
     """The nodes that stand for products of `source` with weights that lie side by side, `sizes` columns each."""
     name = f"{source}.int8"
@@ -177,12 +197,27 @@ def _product(
         ("Round", [f"{name}.levels"], "rounded"),
         ("Cast", [f"{name}.rounded"], "bytes"),
         ("MatMulInteger", [f"{name}.bytes", f"{name}.weights"], "sums"),
-        ("Cast", [f"{name}.sums"], "floats"),
-        ("Mul", [f"{name}.floats", f"{name}.scale"], "scaled"),
+        ("Cast", [f"{name}.sums"], "whole"),
+    ]
+    if twice:
+        steps += [
+            ("Sub", [f"{name}.levels", f"{name}.rounded"], "left_out"),
+            ("Mul", [f"{name}.left_out", "int8.rest_levels"], "rest_levels"),
+            ("Round", [f"{name}.rest_levels"], "rest_rounded"),
+            ("Add", [f"{name}.rest_rounded", "int8.middle"], "rest_shifted"),
+            ("Cast", [f"{name}.rest_shifted"], "rest_bytes"),
+            ("MatMulInteger", [f"{name}.rest_bytes", f"{name}.weights", "int8.zero"], "rest_sums"),
+            ("Cast", [f"{name}.rest_sums"], "rest_floats"),
+            ("Div", [f"{name}.rest_floats", "int8.rest_levels"], "rest"),
+            ("Add", [f"{name}.whole", f"{name}.rest"], "floats"),
+        ]
+    steps += [
+        ("Mul", [f"{name}.{'floats' if twice else 'whole'}", f"{name}.scale"], "scaled"),
         ("Mul", [f"{name}.low", f"{name}.sums_of_weights"], "lows"),
         ("Add", [f"{name}.scaled", f"{name}.lows"], "columns"),
     ]
-    types = {"bytes": onnx.TensorProto.UINT8, "floats": onnx.TensorProto.FLOAT}
+    whole, real = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
+    types = {"bytes": whole, "whole": real, "rest_bytes": whole, "rest_floats": real}
     nodes = [
         helper.make_node(kind, inputs, [f"{name}.{output}"], **({"to": types[output]} if kind == "Cast" else {}))
         for kind, inputs, output in steps

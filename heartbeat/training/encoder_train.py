@@ -11,7 +11,7 @@ With `--again FOLDER` one run starts from a released version instead, as a stude
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -37,7 +37,6 @@ RUNS: Final = ("first", "second", "student")
 _TAUGHT: Final = 0.6
 """Share of the student's targets that the two first runs give; the labels give the rest."""
 
-_MEAN: Final = "mean of first and second"
 _MARGIN: Final = 0.003
 """A run has to be better than the mean of two by this: less is chance, and means hold up better on other texts."""
 
@@ -122,10 +121,12 @@ def run(work: Work, name: str) -> Weights:
 
 
 def again(work: Work, released: Weights) -> Weights:
-    """The averaged weights of a run that starts from a released version's and learns from its answers as well."""
-    for name, part in work.measured.items():
-        print(f"released: {name} {recall(_with(work, released), part):.4f}", flush=True)
-    return _student(work, "again", [released])
+    """What answers best of a run that starts from a released version's weights, and the mean of it and these.
+
+    The run learns from the version's answers as well as from labels.
+    """
+    made = _student(work, "again", [released])
+    return _best(work, {"released": released, "again": made}, "mean of released and again", {"released"})
 
 
 def _student(work: Work, name: str, teachers: Sequence[Weights]) -> Weights:
@@ -145,15 +146,20 @@ def _train(work: Work, name: str, encoder: Encoder, encoded: Encoded, plan: Plan
 def best(work: Work, names: Sequence[str]) -> Weights:
     """The weights that answer best on the mean of both sets of tweets: of a run, or of the mean of the first two."""
     candidates = {name: run(work, name) for name in names}
-    candidates[_MEAN] = soup([candidates[name] for name in RUNS[:2]])
+    return _best(work, candidates, "mean of first and second")
+
+
+def _best(work: Work, candidates: dict[str, Weights], mean: str, left_out: Collection[str] = ()) -> Weights:
+    """Of candidates, less those left out, and the mean of the first two; the mean is given a little."""
+    candidates = candidates | {mean: soup(list(candidates.values())[:2])}
     scores: dict[str, float] = {}
     for name, weights in candidates.items():
         encoder = _with(work, weights)
         tweets = [recall(encoder, work.measured[part]) for part in ("val", "held_out")]
         scores[name] = float(np.mean(tweets))
         print(f"{name}: val {tweets[0]:.4f}, held out {tweets[1]:.4f}", flush=True)
-    scores[_MEAN] += _MARGIN
-    chosen = max(scores, key=lambda name: scores[name])
+    scores[mean] += _MARGIN
+    chosen = max(scores.keys() - set(left_out), key=lambda name: scores[name])
     print("chosen:", chosen, flush=True)
     return candidates[chosen]
 

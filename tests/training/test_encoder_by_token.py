@@ -137,3 +137,10 @@ def test_weights_of_zero_stay_zero() -> None:
     assert not integers.any() and np.isfinite(scales).all()
     no_tokens, _ = rounded(floats(1, 8, 3), np.zeros((8, 8)))
     assert np.abs(no_tokens).max() == 63
+
+
+def test_what_is_taken_twice_loses_next_to_nothing_of_its_input() -> None:
+    weights_alone = by_token(model(), SEEN, twice={0, 1})
+    assert error(weights_alone) < error(by_token(model(), SEEN, twice={0})) < error(by_token(model(), SEEN))
+    kinds = [node.op_type for node in weights_alone.graph.node]
+    assert kinds.count("MatMulInteger") == 4

@@ -1,4 +1,4 @@
-"""Trains, measures and writes the `sentiment` model: `python -m heartbeat.training.encoder_train --version 1.0.0`.
+"""Trains, measures and writes the `sentiment` model: `python -m heartbeat.training.encoder_train --version 1.2.0`.
 
 Two runs learn from the labels, in different order. With `--student` a third starts from the mean of their weights and
 learns from the labels and from what the two say together. Whichever answers best on tweets kept back is exported: one

@@ -210,8 +210,10 @@ async def test_a_pace_keeps_the_distance_of_events(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     arrivals = [(loop.time() - began, len(d.posts)) async for d in feed(path, speed=100).open(None)]
-    assert [count for _, count in arrivals] == [3, 3, 1, 0]
-    for (at, _), due in zip(arrivals, (0.0, 0.1, 0.3, 0.3), strict=True):
+    # what cannot be read may come before the posts beside it, and the end after them
+    posts = [(at, count) for at, count in arrivals if count]
+    assert [count for _, count in posts] == [3, 3, 1]
+    for (at, _), due in zip(posts, (0.0, 0.1, 0.3), strict=True):
         assert due - 0.01 <= at < due + 0.5
 
 

@@ -73,9 +73,7 @@ class Erasing:
         due = self._owed.due()
         if not due.posts and not due.authors:
             return 0
-        erased = 0
-        while found := await self._found(due):
-            erased += await erasure.erase(self._log, found)
+        erased = await erasure.erase_all(self._log, lambda: self._found(due))
         if await cut_wal(self._log):
             await self._log.write(UnitWrite(puts=self._owed.done(due)))
         return erased
@@ -83,8 +81,7 @@ class Erasing:
     async def _found(self, due: Due) -> list[erasure.Found]:
         """What is left, once everything has been read.
 
-        It is looked for until nothing is found: upkeep may have put a chunk in other rows since it was looked at, and a
-        dead letter may have been given back before it was overwritten.
+        Everything is waited for before each look: a dead letter may have been given back before it was overwritten.
         """
         await settled(self._station, self._log, agents=_READERS)
         found = []

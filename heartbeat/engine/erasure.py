@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple
 
@@ -95,6 +95,20 @@ async def erase(log: SqliteLog, found: Sequence[Found]) -> int:
     erased = 0
     for at in range(0, len(chunks), CHUNKS_A_STEP):
         erased += await log.submit(_overwrite(dict(chunks[at : at + CHUNKS_A_STEP])))
+    return erased
+
+
+async def erase_all(log: SqliteLog, look: Callable[[], Awaitable[Sequence[Found]]]) -> int:
+    """Look for messages and overwrite them until nothing is found; gives how many.
+
+    Upkeep may have put a chunk in other rows since it was looked at.
+
+    Raises:
+        LogDamaged, LogUnavailable: as above.
+    """
+    erased = 0
+    while found := await look():
+        erased += await erase(log, found)
     return erased
 
 

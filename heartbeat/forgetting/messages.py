@@ -64,11 +64,7 @@ class Messages:
     async def _erase(
         self, names: Collection[str], wanted: Callable[[LogRecord], bool], *, needle: bytes | None = None
     ) -> int:
-        """Upkeep may have put a chunk in other rows since it was looked at: it is looked for until nothing is found."""
-        erased = 0
-        while found := await erasure.find(self._log, names, wanted, needle=needle):
-            erased += await erasure.erase(self._log, found)
-        return erased
+        return await erasure.erase_all(self._log, lambda: erasure.find(self._log, names, wanted, needle=needle))
 
     def _is_of_task(self, record: LogRecord, task: str) -> bool:
         post = self._traces.decoded(record)

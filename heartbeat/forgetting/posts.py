@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from heartbeat import topics
+from heartbeat.agents.scored import REPLAY
 from heartbeat.corrections.rows import Gone
 from heartbeat.engine.faults import point
 from heartbeat.engine.log import Append, UnitWrite
@@ -81,7 +82,7 @@ async def _delete(ground: Ground, ids: Sequence[PostId]) -> None:
     """Delete posts as their feeds would: from the live feeds, and from every replay."""
     log, station = ground.log, ground.station
     now_ms, partitions = station.clock.now_ms(), log.partitions(topics.INGEST.name)
-    feeds = [FEED, *(feed for feed in standings(log) if feed.startswith("replay:"))]
+    feeds = [FEED, *(feed for feed in standings(log) if feed.startswith(REPLAY))]
     appends = []
     for source, post_id in ids:
         key = post_key(source, post_id)

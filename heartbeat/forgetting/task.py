@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from heartbeat.agents.scored import REPLAY
 from heartbeat.engine.faults import point
 from heartbeat.errors import HeartbeatError
 from heartbeat.feeds.cursors import standings
@@ -28,9 +29,7 @@ async def forget_task(ground: Ground, task: str) -> AsyncIterator[Step]:
     owed = await ground.telling.owe([Window(task, WHOLE_TASK, _through_ms(ground.station, task))])
     point("forget.owed")
     try:
-        replays = [
-            feed for feed, one in standings(ground.log).items() if feed.startswith("replay:") and task in one.tasks
-        ]
+        replays = [feed for feed, one in standings(ground.log).items() if feed.startswith(REPLAY) and task in one.tasks]
         if replays:
             ground.history.lose([task])  # else `replay` would say that its files are through, and are to be seen
         rows = 0

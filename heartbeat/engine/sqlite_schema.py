@@ -58,7 +58,7 @@ MIGRATIONS: Final[Mapping[int, str]] = {}
 
 CHECKPOINT_PAGES: Final = 8_000
 """How long the WAL gets (32 MB) before it is copied into the file, unless a reader is in the way."""
-_BUSY_S: Final = 5.0
+BUSY_S: Final = 5.0
 _STATEMENTS: Final = 256
 CHECK_S: Final = 0.7
 """How long opening may spend on looking through the whole file; what lies beyond is checked as it is read."""
@@ -118,7 +118,7 @@ def damaged(path: Path, what: str) -> LogDamaged:
 def connect(path: Path, *, durable: bool = False, read_only: bool = False) -> sqlite3.Connection:
     """A connection with the settings that all of them share."""
     if read_only:
-        con = sqlite_files.open_for_reading(path, timeout_s=_BUSY_S, cached_statements=_STATEMENTS)
+        con = sqlite_files.open_for_reading(path, timeout_s=BUSY_S, cached_statements=_STATEMENTS)
     else:
         uri = f"{path.absolute().as_uri()}?mode=rw"
         con = sqlite3.connect(
@@ -127,7 +127,7 @@ def connect(path: Path, *, durable: bool = False, read_only: bool = False) -> sq
             isolation_level=None,
             check_same_thread=False,
             cached_statements=_STATEMENTS,
-            timeout=_BUSY_S,
+            timeout=BUSY_S,
         )
     try:
         point("log.open")

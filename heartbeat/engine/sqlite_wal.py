@@ -10,8 +10,9 @@ from typing import Final
 from heartbeat.engine.faults import point
 from heartbeat.engine.sqlite_ledger import Ledger
 from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.engine.sqlite_schema import BUSY_S
 
-BUSY_MS: Final = 100
+_TRY_MS: Final = 100
 """How long one try waits for readers. The writer stands still meanwhile, and all agents with it; with SQLite's usual
 seconds they would stand for minutes beside a long reader."""
 TRIES: Final = 20
@@ -46,9 +47,9 @@ async def until_cut(one_try: Callable[[], Awaitable[bool]]) -> bool:
 def cut(con: sqlite3.Connection, ledger: Ledger) -> Callable[[Ledger], bool]:
     """Copy the WAL into the file and cut it; whether a reader was in the way."""
     point("retention.checkpoint")
-    con.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    con.execute(f"PRAGMA busy_timeout = {_TRY_MS}")
     try:
         busy = bool(con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
     finally:
-        con.execute("PRAGMA busy_timeout = 5000")
+        con.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
     return lambda _: busy

@@ -28,18 +28,25 @@ _ENTITY: Final = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d++);")
 _PATH: Final = re.compile(r"(?<![\w.-])[\w-]++(?:\.[\w-]++)++/\S*+|(?<![\w/])/?[ur]/\w++")
 
 
+_UNSEEN: Final = "\u00ad\u2060\ufeff"
+"""Soft hyphen, word joiner, byte order mark: they stand within words, and no reader sees them."""
+
+
 def prepare(text: str) -> str:
     """A post's own words: what speaks no language is taken out, a space stands in its place.
 
     Taken out are links, mentions (`@name`, `@name@host`, `u/name`, `r/name`, the `RT` before a mention) and HTML
     entities; a hashtag loses its sign and keeps its word. Letters are brought to Unicode's NFKC form, so that
-    composed and decomposed accents, full-width and "fancy" letters read alike. Total: takes any string, lone
+    composed and decomposed accents, full-width and "fancy" letters read alike, and what stands unseen within words
+    (soft hyphens) is dropped. Total: takes any string, lone
     surrogates and NUL included. Only the first `MAX_RAW_CHARS` characters are read.
     """
     if len(text) > MAX_RAW_CHARS:
         text = text[:MAX_RAW_CHARS]
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
+        for sign in _UNSEEN:
+            text = text.replace(sign, "")
     if "://" in text or "www." in text:
         text = _LINK.sub(" ", text)
     if "@" in text:

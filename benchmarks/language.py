@@ -26,9 +26,19 @@ from heartbeat.tasks import LANGUAGES
 
 Detect = Callable[[Sequence[str]], Iterable[str | None]]
 SETS: Final = ("sentences", "80 characters", "two words", "one word")
+HELD_OUT: Final = ("sentences", "80 characters", "short", "tweets", "declaration")
 OURS: Final = "heartbeat"
 _NAMES: Final = {"no": "nb", "nn": "nb", "iw": "he", "in": "id", "jw": "jv"}
 _RESTRICTED: Final = sorted(LANGUAGES - {"und"})
+
+
+def held_out(folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """(language, text) by set, of what the language model was not trained on."""
+    from heartbeat.training import declaration, language_sets
+
+    found = language_sets.sets(folder, declaration.sentences(declaration.DEFAULT))
+    found |= {"80 characters": found["posts80"], "tweets": found["tweets-reread"]}
+    return {name: [(lang, text) for lang, text in found[name] if lang != "war"] for name in HELD_OUT}
 
 
 def texts(a_language: int, seed: int = 1) -> dict[str, list[tuple[str, str]]]:
@@ -148,9 +158,8 @@ DETECTORS: Final[dict[str, tuple[str, Callable[[], Detect]]]] = {
 }
 
 
-def measure(name: str, a_language: int) -> dict[str, Any]:
+def measure(name: str, sets: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
     """One detector: macro accuracy by set and language, texts a second of processor time, memory."""
-    sets = texts(a_language)
     before_mb = _resident_mb()
     detect = DETECTORS[name][1]()
     list(detect(["warm up"]))
@@ -179,21 +188,24 @@ def main() -> None:
     """Measure all that are installed, each in a process of its own, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=200, help="texts a language")
+    parser.add_argument("--data", type=Path, help="folder with the training data: its held-out texts instead")
     parser.add_argument("--one", choices=list(DETECTORS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(given.one, given.texts)))
+        print(json.dumps(measure(given.one, held_out(given.data) if given.data else texts(given.texts))))
         return
-    print(f"| | {' | '.join(SETS)} | texts/s | memory, MB |\n|---|{'---|' * (len(SETS) + 2)}")
+    kinds = HELD_OUT if given.data else SETS
+    print(f"| | {' | '.join(kinds)} | texts/s | memory, MB |\n|---|{'---|' * (len(kinds) + 2)}")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
     for name, (described, _) in DETECTORS.items():
         command = [sys.executable, "-m", "benchmarks.language", "--one", name, "--texts", str(given.texts)]
+        command += ["--data", str(given.data)] if given.data else []
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             print(f"| {described} | not measured: {(done.stderr.strip().splitlines() or ['it failed'])[-1][:100]} |")
             continue
         result = json.loads(done.stdout.splitlines()[-1])
-        scores = " | ".join(f"{100 * result['sets'][kind]:.1f}" for kind in SETS)
+        scores = " | ".join(f"{100 * result['sets'][kind]:.1f}" for kind in kinds)
         print(f"| {described} | {scores} | {result['texts_per_s']:,.0f} | {result['memory_mb']:.0f} |", flush=True)
 
 

@@ -19,6 +19,7 @@ from heartbeat import topics
 from heartbeat.clock import SystemClock
 from heartbeat.engine.log import TP
 from heartbeat.engine.sqlite_log import SqliteLog
+from heartbeat.models.catalogue import Catalogue
 from tests.cli.inside import inside
 from tests.models.tiny_models import graph_bytes, write_model
 from tests.proof.material import TASK, Material
@@ -26,6 +27,7 @@ from tests.proof.processes import environment, finish, free_port, kill, listens
 
 ROOT = Path(__file__).parents[2]
 LONG_S = 120
+SHIPPED = Catalogue(ROOT / "onnx_models").find("language").reference
 
 
 class Place:
@@ -101,7 +103,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     here = Place(tmp_path)
     here.again("sentiment-fast", "9.0.0")
     here.again("language", "9.0.0")
-    here.file.write_text("# mine\nlanguage_model: language/1.1.0  # why\nsentiment_model: sentiment-fast/1.0.0\n")
+    here.file.write_text(f"# mine\nlanguage_model: {SHIPPED}  # why\nsentiment_model: sentiment-fast/1.0.0\n")
     yield here
 
 
@@ -137,14 +139,14 @@ def test_models_change_while_a_replay_runs(place: Place) -> None:
         assert "the worker goes on with the models that it had: model rubbish/1 says 'negative' of all" in said
         assert "is as it was before" in said and place.file.read_text() == before
 
-        place.file.write_text(before.replace("language/1.1.0", "language/9.0.0"))
+        place.file.write_text(before.replace(SHIPPED, "language/9.0.0"))
         until(lambda: "models in use are now: language/9.0.0" in place.log(), worker, slow)
-        place.file.write_text(before.replace("language/1.1.0", "language/0"))
+        place.file.write_text(before.replace(SHIPPED, "language/0"))
         until(lambda: "models/choice is waiting: language_model: there is no model 'language/0'" in place.log(), worker)
         place.file.write_text(before)
         until(lambda: place.log().count("(changed: language_model)") == 2, worker, slow)
 
-        code, said = place.run("models", "use", "language/1.1.0")
+        code, said = place.run("models", "use", SHIPPED)
         assert code == 0 and "the worker uses it already" in said, said
         slow.send_signal(signal.SIGINT)
         slow.wait(LONG_S)

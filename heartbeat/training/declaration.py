@@ -30,7 +30,11 @@ _FILES: Final = {
     "ru": ("rus",), "sk": ("slk",), "sl": ("slv",), "sr": ("srp_cyrl", "srp_latn"), "sv": ("swe",), "tr": ("tur",),
     "uk": ("ukr",), "vi": ("vie",), "war": ("war",),
 }  # fmt: skip
-_NEITHER: Final = frozenset({"bos_cyrl", "bos_latn", "cnr", "jpn_osaka", "jpn_tokyo", "mly_arab", "nno", "vie_han"})
+_NUMBERED: Final = ("026", "032", "042", "054", "067")
+"""Yanbian Korean, Turkish filed as South Azerbaijani, a Spanish resolution, Valencian, another Finnish translation."""
+_NEITHER: Final = frozenset(
+    {"bos_cyrl", "bos_latn", "cnr", "jpn_osaka", "jpn_tokyo", "mly_arab", "nno", "vie_han", *_NUMBERED}
+)
 """Forms of one of the 38, or so close to one that no text tells which it is: neither that one nor unknown."""
 _LEAST: Final = 25
 _SENTENCES: Final = re.compile(r"(?<=[.;:])\s+")

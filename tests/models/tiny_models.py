@@ -104,8 +104,12 @@ def write_model(
     return Catalogue(models_dir).find(f"{name}/{version}")
 
 
-def encoder_bytes() -> bytes:
-    """A graph that counts tokens: those numbered 4, 5 and 6 (`bad`, `so`, `good`) speak for its three labels."""
+def encoder_bytes(positions: int | None = None) -> bytes:
+    """A graph that counts tokens: those numbered 4, 5 and 6 (`bad`, `so`, `good`) speak for its three labels.
+
+    Args:
+        positions: the most tokens that it takes; None: any number.
+    """
     rows = np.zeros((16, 3), np.int32)
     rows[4:7] = np.eye(3, dtype=np.int32)
     constants = {"rows": rows, "axis": np.asarray([1], np.int64), "last": np.asarray([2], np.int64)}
@@ -118,6 +122,17 @@ def encoder_bytes() -> bytes:
         helper.make_node("Cast", ["sums"], ["logits"], to=TensorProto.FLOAT),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
     ]
+    if positions is not None:
+        constants["table"] = np.ones((1, positions), np.int64)
+        constants |= {"nought": np.asarray(0, np.int64), "one": np.asarray(1, np.int64)}
+        nodes[1:2] = [
+            helper.make_node("Shape", ["attention_mask"], ["length"], start=1),
+            helper.make_node("Squeeze", ["length"], ["many"]),
+            helper.make_node("Range", ["nought", "many", "one"], ["places"]),
+            helper.make_node("Gather", ["table", "places"], ["placed"], axis=1),
+            helper.make_node("Mul", ["attention_mask", "placed"], ["masked"]),
+            helper.make_node("Unsqueeze", ["masked", "last"], ["column"]),
+        ]
     inputs = ("input_ids", "attention_mask")
     graph = helper.make_graph(
         nodes,
@@ -145,9 +160,11 @@ def tokenizer_json() -> str:
     return str(tokenizer.to_str())
 
 
-def write_encoder(models_dir: Path, *, name: str = "encoder", tokenizer: str | None = None, **card: Any) -> Entry:
-    """An encoder's folder; reads at most 8 tokens of 60 characters."""
-    graph, words = encoder_bytes(), (tokenizer_json() if tokenizer is None else tokenizer)
+def write_encoder(
+    models_dir: Path, *, name: str = "encoder", tokenizer: str | None = None, positions: int | None = None, **card: Any
+) -> Entry:
+    """An encoder's folder; reads at most 8 tokens of 60 characters. `positions`: see `encoder_bytes`."""
+    graph, words = encoder_bytes(positions), (tokenizer_json() if tokenizer is None else tokenizer)
     folder = models_dir / name / "1"
     folder.mkdir(parents=True)
     (folder / "tokenizer.json").write_text(words)

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import click
 
-from heartbeat.cli.common import with_settings
+from heartbeat.cli.common import Failure, with_settings
 from heartbeat.cli.judging import demo_posts, load
 from heartbeat.cli.printing import print_json, size
 from heartbeat.models.api import SentimentModel
 from heartbeat.models.catalogue import Catalogue
+from heartbeat.models.text import prepare
 from heartbeat.settings import Settings
 
 BATCH: Final = 256
@@ -48,7 +49,9 @@ def bench(settings: Settings, *, model: str, file: Path | None, seconds: float, 
     else:
         from heartbeat.cli.posts_file import read_posts
 
-        texts = [post.text for post in read_posts(file, entry.card.labels)]
+        texts = [post.text for post in read_posts(file, None)]
+        if not any(map(str.strip, map(prepare, texts))):
+            raise Failure(f"{file} holds no words: a model is not asked about links and mentions alone")
     before = _resident()
     loaded_at = time.perf_counter()
     loaded = load(entry, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import lzma
 import subprocess
@@ -177,6 +178,13 @@ def test_bench(run: Run, tmp_path: Path) -> None:
     assert (found["model"], found["texts"]) == ("sentiment-fast/2", 3)
     assert found["batched_texts_per_second"] > 0 and found["single_texts_per_second"] > 0
     assert 0 < found["latency_ms_p50"] <= found["latency_ms_p95"] and found["memory_bytes"] > 0
+    texts.write_text("https://example.org @who\n")
+    done = run("bench", "sentiment-fast", "--on", str(texts), "--seconds", "0.1")
+    assert done.code == 1 and "holds no words" in done.err
+    labelled = tmp_path / "posts.jsonl"
+    labelled.write_text('{"content": "ee+++", "label": "whatever it is"}\n')
+    done = run("bench", "language", "--on", str(labelled), "--seconds", "0.1", "--json")
+    assert done.code == 0 and done.json["texts"] == 1
     done = run("bench", "language", "--seconds", "0.1")
     assert done.code == 0 and "450 texts" in done.out and "texts/s" in done.out
 
@@ -246,6 +254,9 @@ def test_compare_language_models(run: Run, models_dir: Path, tmp_path: Path) -> 
     path.write_text('{"content": "dd", "lang": "de"}\n{"content": "tt", "lang": "tr"}\n')
     found = run("compare", "language", "odd", "--on", str(path), "--json").json
     assert found["agreement"] == 0.5
+    corrections = path.read_text().replace('"lang"', '"label": "positive", "lang"')
+    path.write_text(corrections.replace('"positive"', "null", 1))
+    assert run("compare", "language", "odd", "--on", str(path), "--json").json == found
     assert (found["gold"]["a"]["accuracy"], found["gold"]["b"]["accuracy"]) == (1.0, 0.5)
 
 
@@ -257,12 +268,23 @@ def test_what_cannot_be_compared(run: Run, posts: Path, tmp_path: Path) -> None:
         ('{"content": "x"}\n{"content": 1}\n', 2, ":2: has to be an object with a text `content`"),
         ('{"content": "x", "label": "fine"}\n', 2, ":1: 'fine' is none of the labels"),
         ("positive\tx\nno tab\n", 2, ":2: has no tab"),
+        (f"{'secret ' * 9}\tpositive\n", 0, ""),
+        ("positive\tx\n" + "secret " * 9 + "\tpositive\n", 2, ":2: a label of 63 characters is none of the labels"),
+        ("a\0b\n", 1, "is no text file: there are zero bytes in it; save it as UTF-8"),
         ("\n \n", 1, "holds no text"),
     ):
         file = tmp_path / "file"
         file.write_text(text)
         done = run("compare", "sentiment-fast", "gloomy", "--on", str(file))
-        assert done.code == code and says in done.err, done.err
+        assert done.code == code and says in done.err and "secret" not in done.err, done.err
+    damaged, csv = tmp_path / "a.txt.gz", tmp_path / "c.csv.gz"
+    packed = bytearray(gzip.compress(bytes(range(256)) * 400))
+    packed[40:200] = b"\7" * 160
+    damaged.write_bytes(packed)
+    csv.write_bytes(gzip.compress(b"content,label\nee+++,positive\n"))
+    for file, says in ((damaged, "cannot be read: Error -3 while decompressing"), (csv, "is CSV, which is not read")):
+        done = run("compare", "sentiment-fast", "gloomy", "--on", str(file))
+        assert done.code == 1 and says in done.err, done.err
 
 
 # -- use, without a worker ---------------------------------------------------------------------------------------------

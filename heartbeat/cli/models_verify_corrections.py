@@ -78,7 +78,10 @@ def verify_on_corrections(
     elif last:
         _print(about, found, by)
     else:
-        click.echo("nothing has been corrected, so there is nothing to verify on; see docs/corrections.md", err=True)
+        when = "" if since_ms is None else f" since {rfc3339(since_ms)}"
+        click.echo(
+            f"nothing has been corrected{when}, so there is nothing to verify on; see docs/corrections.md", err=True
+        )
     if failed:
         click.echo(f"{failed} of {len(entries)} models cannot be used", err=True)
         click.get_current_context().exit(EXIT_FAILED)

@@ -229,7 +229,9 @@ def test_nothing_to_verify_on(command: Run, tmp_path: Path) -> None:
         "caution": verify(command)["caution"], "models": [],
     }  # fmt: skip
     done = command("models", "verify", "--on", "corrections")
-    assert (done.code, done.out) == (0, "") and "nothing has been corrected" in done.err
+    assert (done.code, done.out) == (0, "") and "nothing has been corrected, so" in done.err
+    done = command("models", "verify", "--on", "corrections", "--since", "2100-01-01")
+    assert (done.code, done.out) == (0, "") and "nothing has been corrected since 2100-01-01T00:00:00" in done.err
 
 
 def test_a_model_that_cannot_be_used_is_told(command: Run, data: Path, tmp_path: Path) -> None:

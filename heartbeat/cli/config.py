@@ -119,7 +119,7 @@ def _hidden(value: SecretStr) -> str:
 
 
 def _models(settings: Settings) -> list[ConfigError]:
-    """Models that are named and not there."""
+    """Models that are named and not there, or not of the kind that is needed."""
     _, missing = uses(settings, Catalogue(settings.models_dir))
     problems = []
     for said in missing:

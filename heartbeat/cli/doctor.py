@@ -82,7 +82,7 @@ def _examine(settings: Settings | None, problems: Sequence[ConfigError], data_di
     yield from setup.configuration([*problems, *more], str(settings.config_dir) if settings else "")
     if settings is not None:
         used, missing_ = uses(settings, Catalogue(settings.models_dir))
-        yield from (Finding("models", Level.WRONG, said, "name a model that is there") for said in missing_)
+        yield from (Finding("models", Level.WRONG, said, "name one of the models that are there") for said in missing_)
         yield from setup.models(settings, list(used))
         mend = "a worker does not start so; see docs/influxdb.md"
         yield from (Finding("influx", Level.WRONG, said, mend) for said in setup.half_of_influx(settings))

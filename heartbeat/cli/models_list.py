@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -20,7 +21,7 @@ from heartbeat.settings import Settings
 def list_(settings: Settings, *, as_json: bool) -> None:
     """List every model and version, and what the settings use it for.
 
-    Exits with 1 if a model's card cannot be read, or the settings name a model that is not there.
+    Exits with 1 if a model's card cannot be read, or the settings name a model that is not there, or of the wrong kind.
     """
     catalogue = Catalogue(settings.models_dir)
     used, missing = uses(settings, catalogue)
@@ -83,7 +84,7 @@ def show(settings: Settings, *, model: str, as_json: bool) -> None:
 
 
 def uses(settings: Settings, catalogue: Catalogue) -> tuple[dict[str, list[str]], list[str]]:
-    """What each model (NAME/VERSION) is used for, and what is wrong with settings that name none."""
+    """What each model (NAME/VERSION) is used for, and what is wrong with settings that name none of the right kind."""
     named = [
         ("language", "language_model", settings.language_model),
         ("sentiment", "sentiment_model", settings.sentiment_model),
@@ -92,15 +93,21 @@ def uses(settings: Settings, catalogue: Catalogue) -> tuple[dict[str, list[str]]
         *((f"task {task}", f"sentiment_by_task.{task}", name) for task, name in settings.sentiment_by_task.items()),
     ]
     used: dict[str, list[str]] = {}
-    missing: list[str] = []
+    wrong: list[str] = []
     for use, setting, name in named:
         if name == "none" and setting != "language_model":
             continue
         try:
-            used.setdefault(catalogue.find(name).reference, []).append(use)
+            entry = catalogue.find(name)
         except ModelMissing as error:
-            missing.append(f"{setting}: {error}")
-    return used, missing
+            wrong.append(f"{setting}: {error}")
+            continue
+        used.setdefault(entry.reference, []).append(use)
+        kind = "language" if setting == "language_model" else "sentiment"
+        with suppress(ModelError):  # a card that cannot be read is told of with its model
+            if entry.card.kind != kind:
+                wrong.append(f"{setting}: {entry.reference} is a {entry.card.kind} model; name a {kind} model")
+    return used, wrong
 
 
 def _summary(entry: Entry, used: list[str]) -> dict[str, Any]:

@@ -214,6 +214,8 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path)
     assert done.code == 1 and "heartbeat.yaml:1: web_port: " in done.out and "5 problems" in done.err
     done = inside("config", "check", HEARTBEAT_CONFIG_DIR=configured(tmp_path, "sentiment_model: nix\n"))
     assert done.code == 1 and "heartbeat.yaml:1: sentiment_model: there is no model 'nix'" in done.out
+    done = inside("config", "check", HEARTBEAT_CONFIG_DIR=configured(tmp_path, "\nlanguage_model: sentiment-fast\n"))
+    assert done.code == 1 and "heartbeat.yaml:2: language_model: sentiment-fast/1.0.0 is a sentiment" in done.out
     folder = configured(tmp_path, "# half of it\ninflux_url: http://127.0.0.1:9\n")
     done = inside("config", "check", HEARTBEAT_CONFIG_DIR=folder)
     assert done.code == 1 and "heartbeat.yaml:2: influx_url: " in done.out and "HEARTBEAT_INFLUX_ORG and" in done.out

@@ -108,6 +108,13 @@ def test_list_says_what_is_wrong(run: Run, models_dir: Path) -> None:
     assert [model["problem"] is None for model in run("list", "--json").json] == [False, True, True, True]
 
 
+def test_list_says_that_a_setting_names_the_wrong_kind(run: Run) -> None:
+    done = run("list", HEARTBEAT_LANGUAGE_MODEL="gloomy", HEARTBEAT_SENTIMENT_BY_LANG='{"tr": "language"}')
+    assert done.code == 1
+    assert "language_model: gloomy/1 is a sentiment model; name a language model" in done.err
+    assert "sentiment_by_lang.tr: language/1 is a language model; name a sentiment model" in done.err
+
+
 def test_list_of_nothing(run: Run, tmp_path: Path) -> None:
     done = run("list", HEARTBEAT_MODELS_DIR=str(tmp_path / "none"))
     assert done.code == 1 and "there are no models in" in done.err

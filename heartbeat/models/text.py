@@ -38,15 +38,15 @@ def prepare(text: str) -> str:
     Taken out are links, mentions (`@name`, `@name@host`, `u/name`, `r/name`, the `RT` before a mention) and HTML
     entities; a hashtag loses its sign and keeps its word. Letters are brought to Unicode's NFKC form, so that
     composed and decomposed accents, full-width and "fancy" letters read alike, and what stands unseen within words
-    (soft hyphens) is dropped. Total: takes any string, lone
-    surrogates and NUL included. Only the first `MAX_RAW_CHARS` characters are read.
+    (soft hyphens) is dropped. Total: takes any string, lone surrogates and NUL included. Only the first
+    `MAX_RAW_CHARS` characters are read.
     """
     if len(text) > MAX_RAW_CHARS:
         text = text[:MAX_RAW_CHARS]
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-        for sign in _UNSEEN:
+        for sign in _UNSEEN:  # first, for one may stand between a letter and its accent
             text = text.replace(sign, "")
+        text = unicodedata.normalize("NFKC", text)
     if "://" in text or "www." in text:
         text = _LINK.sub(" ", text)
     if "@" in text:

@@ -35,6 +35,7 @@ anything = st.text(st.characters(), max_size=60)
         ("e\u0301t\u00e9", "été"),
         ("\uff48\uff49 \U0001d4f1\U0001d4f2", "hi hi"),
         ("sep\u00ada\u00adra\u2060ted \ufeffword", "separated word"),
+        ("e\u00ad\u0301t\u00e9", "\u00e9t\u00e9"),
         ("htt\u00adps://example.org/a now", "  now"),
         ("", ""),
         ("\0", "\0"),

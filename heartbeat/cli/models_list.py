@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from heartbeat.cli.common import EXIT_FAILED, with_settings
+from heartbeat.cli.common import EXIT_FAILED, printable, with_settings
 from heartbeat.cli.printing import print_json, print_table, size
 from heartbeat.errors import ModelError, ModelMissing
 from heartbeat.models.catalogue import Catalogue, Entry
@@ -53,7 +53,7 @@ def show(settings: Settings, *, model: str, as_json: bool) -> None:
         more = {"folder": str(entry.folder), "bytes": _bytes(entry), "used_for": used}
         print_json({**card.model_dump(mode="json"), "research_only": card.research_only, **more})
         return
-    click.echo(f"{card.reference}: {card.description or 'no description'}\n")
+    click.echo(f"{card.reference}: {printable(card.description) or 'no description'}\n")
     limits = f"{card.max_chars} characters" + (f", {card.max_tokens} tokens" if card.max_tokens else "")
     for name, value in (
         ("kind", f"{card.kind}, family {card.family}"),
@@ -61,7 +61,7 @@ def show(settings: Settings, *, model: str, as_json: bool) -> None:
         ("labels", ", ".join(card.labels)),
         ("languages", f"{len(card.languages)}: {', '.join(card.languages)}"),
         ("reads", f"at most {limits} of a text"),
-        ("licence", card.licence or "not said"),
+        ("licence", printable(card.licence) or "not said"),
         ("commerce", "a source forbids it (marked * below)" if card.research_only else "no source forbids it"),
         ("size", size(_bytes(entry))),
         ("folder", entry.folder),
@@ -76,11 +76,12 @@ def show(settings: Settings, *, model: str, as_json: bool) -> None:
     click.echo("\nlearned from:")
     for source in card.training:
         texts = f", {source.texts:,} texts" if source.texts is not None else ""
-        click.echo(f"  {'*' if source.research_only else ' '} {source.name}: {source.source} ({source.licence}{texts})")
+        said = printable(f"{source.name}: {source.source} ({source.licence}{texts})")
+        click.echo(f"  {'*' if source.research_only else ' '} {said}")
     if card.changes:
         click.echo("\nchanges:")
         for change in card.changes:
-            click.echo(f"  {change}")
+            click.echo(f"  {printable(change)}")
 
 
 def uses(settings: Settings, catalogue: Catalogue) -> tuple[dict[str, list[str]], list[str]]:
@@ -123,7 +124,7 @@ def _summary(entry: Entry, used: list[str]) -> dict[str, Any]:
 def _row(model: Mapping[str, Any]) -> tuple[object, ...]:
     if model["problem"]:
         return model["model"], "unusable", "", "", size(model["bytes"]), "", ", ".join(model["used_for"])
-    own = str(model["licence"]).split(";")[0] or "not said"
+    own = printable(str(model["licence"]).split(";")[0]) or "not said"
     licence = f"{own}, research only" if model["research_only"] else own
     return (
         model["model"],
@@ -143,9 +144,9 @@ def _bytes(entry: Entry) -> int:
 def _figures(figures: Mapping[str, Any], indent: str) -> None:
     for name, value in figures.items():
         if not isinstance(value, Mapping):
-            click.echo(f"{indent}{name}: {value}")
+            click.echo(f"{indent}{printable(f'{name}: {value}')}")
         elif any(isinstance(each, Mapping) for each in value.values()):
-            click.echo(f"{indent}{name}:")
+            click.echo(f"{indent}{printable(name)}:")
             _figures(value, indent + "  ")
         else:
-            click.echo(f"{indent}{name}: {', '.join(f'{key} {each}' for key, each in value.items())}")
+            click.echo(f"{indent}{printable(name)}: {printable(', '.join(f'{key} {v}' for key, v in value.items()))}")

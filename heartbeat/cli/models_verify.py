@@ -48,7 +48,7 @@ def verify(
     if on is None and (since_ms is not None or by is not None or as_json):
         raise Misuse("--since, --by and --json belong to --on corrections")
     catalogue = Catalogue(settings.models_dir)
-    wanted = [*names, *(name for name in (listed or "").split(",") if name)]
+    wanted = [*names, *(name.strip() for name in (listed or "").split(",") if name.strip())]
     everything = not wanted or "all" in wanted
     entries = catalogue.list() if everything else [catalogue.find(name) for name in wanted]
     if not entries:

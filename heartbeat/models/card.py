@@ -24,6 +24,8 @@ _CHECKSUM: Final = r"^[0-9a-f]{64}$"
 
 def _text(value: object) -> object:
     """YAML reads `version: 2` as a number. A whole number is plain; of `1.10` the zero is lost already."""
+    if isinstance(value, float):
+        raise ValueError(f'is the number {value}, as YAML reads it; write it in quotes, such as "1.10"')
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -112,7 +114,7 @@ class Card(_Part):
                 raise ValueError(f"files: {needed} is not among them")
         for file in self.files:
             place = PurePosixPath(file)
-            if place.is_absolute() or ".." in place.parts or "\\" in file:
+            if place.is_absolute() or ".." in place.parts or "\\" in file or "\0" in file:
                 raise ValueError(f"files: {file!r} does not stay in the model's folder")
         return self
 

@@ -120,12 +120,23 @@ def test_list_of_nothing(run: Run, tmp_path: Path) -> None:
     assert done.code == 1 and "there are no models in" in done.err
 
 
-def test_show(run: Run) -> None:
+def test_show(run: Run, models_dir: Path) -> None:
     done = run("show", "sentiment-fast/1")
     assert done.code == 0
     for said in ("Counts signs.", "used for:  sentiment", "2: de, en", "en 0.61", "made by hand", "50 characters"):
         assert said in done.out
     assert run("show", "sentiment-fast", "--json").json["version"] == "2"
+    changed = yaml.safe_load((models_dir / "gloomy" / "1" / "model.yaml").read_text())
+    changed |= {
+        "description": "\x1b[31mred",
+        "licence": "a\x1b[1mb",
+        "changes": ["c\x07"],
+        "figures": {"d\x1b": "e\x1b"},
+    }
+    (models_dir / "gloomy" / "1" / "model.yaml").write_text(yaml.safe_dump(changed))
+    for words in (("show", "gloomy"), ("list",)):
+        done = run(*words)
+        assert done.code == 0 and "\x1b" not in done.out and "\x07" not in done.out
     done = run("show", "nowhere")
     assert done.code == 1 and "there is: gloomy/1, language/1" in done.err
 
@@ -164,8 +175,8 @@ def test_verify(run: Run, models_dir: Path) -> None:
     assert done.code == 1
     assert "language/1: ok" in done.out and "sentiment-fast/1: FAILED" in done.out
     assert "has SHA-256" in done.err and "git checkout" in done.err and "1 of 2 models cannot be used" in done.err
-    done = run("verify", "language")
-    assert done.code == 0 and not done.err
+    done = run("verify", "--models", "language, language/1")
+    assert done.code == 0 and not done.err and done.out.count("language/1: ok") == 2
     done = run("verify")
     assert done.code == 1 and "gloomy/1 says 'negative' of all" in done.err  # it does not look at the text
 

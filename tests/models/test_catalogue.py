@@ -139,11 +139,12 @@ def test_a_file_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
         ({"files": {"model.onnx": "1234"}}, "files.model.onnx: "),
         ({"files": {"model.onnx": "0" * 64, "../secret": "0" * 64}}, "does not stay in the model's folder"),
         ({"files": {"model.onnx": "0" * 64, "/etc/passwd": "0" * 64}}, "does not stay in the model's folder"),
+        ({"files": {"model.onnx": "0" * 64, "a\0b": "0" * 64}}, "does not stay in the model's folder"),
         ({"training": []}, "training: "),
         ({"training": [{"name": "x", "source": "y", "licence": "z"}]}, r"training\[0\].research_only: Field required"),
         ({"labls": []}, "labls: Extra inputs"),
         ({"name": "other"}, "name: is 'other', but the folder says 'mood'"),
-        ({"version": 1.1}, "version: "),
+        ({"version": 1.1}, "version: is the number 1.1, as YAML reads it; write it in quotes"),
         ({"version": "2"}, "version: is '2', but the folder says '1'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from heartbeat import control
 from heartbeat import settings as _settings
 from heartbeat.cli.common import Failure, Misuse, with_settings
 from heartbeat.cli.config_edit import NAME, Edit, change
-from heartbeat.errors import HeartbeatError
+from heartbeat.errors import HeartbeatError, ModelError
 from heartbeat.models.catalogue import Catalogue
 from heartbeat.settings import Settings
 from heartbeat.tasks.task import NAME as TASK_NAME
@@ -33,7 +34,7 @@ def use(settings: Settings, *, model: str, task: str | None, lang: str | None) -
 
     A language model finds the language of every post; a sentiment model scores all posts, or those of a task or a
     language; `none` leaves them unscored. A worker tries the model first. If it refuses, the file is put back as it
-    was, and the command exits with 1.
+    was, and the command exits with 1. Where no worker runs, the model is loaded here, so that one starts with it.
     """
     keys = _keys(settings, model, task, lang)
     path = settings.config_dir / NAME
@@ -43,10 +44,12 @@ def use(settings: Settings, *, model: str, task: str | None, lang: str | None) -
             f"{variable} is set and overrules {path}; unset it, or set it to what you want. Nothing was changed"
         )
 
+    connection = control.connect(settings.data_dir)
+    if connection is None and model != NONE:
+        _load(settings, model)
     edit = change(path, keys, model, _settings.load)
     dotted = ".".join(keys)
     click.echo(f"{edit.path}: {dotted}: {model}" + ("" if edit.changed else " (as it was)"))
-    connection = control.connect(settings.data_dir)
     if connection is None:
         click.echo(f"no worker runs on {settings.data_dir}; the next one that starts uses it")
         return
@@ -55,6 +58,23 @@ def use(settings: Settings, *, model: str, task: str | None, lang: str | None) -
     except HeartbeatError as error:
         raise Failure(f"{error}. {edit.path} says {dotted}: {model}; a worker that starts now uses it") from error
     _report(answer, settings, edit, keys, model)
+
+
+def _load(settings: Settings, model: str) -> None:
+    """Load a model and let it go again: a worker that could not load it would not start.
+
+    Raises:
+        Failure: it cannot be loaded.
+    """
+    from heartbeat.cli.judging import load
+
+    async def briefly() -> None:
+        await load(Catalogue(settings.models_dir).find(model), settings).close()
+
+    try:
+        asyncio.run(briefly())
+    except ModelError as error:
+        raise Failure(f"{error}. Nothing was changed") from error
 
 
 def _keys(settings: Settings, model: str, task: str | None, lang: str | None) -> tuple[str, ...]:

@@ -327,8 +327,10 @@ def test_use_writes_the_choice_and_nothing_else(run: Run, config: Path) -> None:
 
 def test_use_refuses_what_makes_no_sense(run: Run, config: Path, models_dir: Path) -> None:
     (models_dir / "sentiment-fast" / "2" / "model.onnx").write_bytes(b"rubbish")
+    write_model(models_dir, name="other", graph=b"no graph")
     before = config.read_text()
     for words, code, says in (
+        (("other",), 1, "does not load"),
         (("nowhere",), 1, "there is no model 'nowhere'"),
         (("sentiment-fast/2",), 1, "is damaged"),
         (("gloomy", "--for-lang", "de"), 1, "does not know the language de; it knows en, tr"),

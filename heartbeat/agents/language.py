@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from heartbeat import topics
-from heartbeat.agents.hints import language_of
 from heartbeat.engine.agent import AgentSpec, Batch, Emit
 from heartbeat.models.api import UNKNOWN, LanguageGuess, LanguageIdentifier
 from heartbeat.records import Detected, Heartbeat, Post
+from heartbeat.tasks.hints import language_of
 
 HINT: Final = "hint"
 """Stands for the model where the feed's own word decided."""

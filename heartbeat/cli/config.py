@@ -54,7 +54,8 @@ def check(*, as_json: bool) -> None:
     if isinstance(found, Settings):
         tasks, problems = loading.examine(found.config_dir)
         problems += [*_models(found), *_influx(found)]
-        warnings = [_at(found, key, said) for key, said in setup.idle(found)]
+        names = [task.name for task in tasks]
+        warnings = [_at(found, *said) for said in (*setup.idle(found), *setup.unused_choices(found, names))]
     else:
         folder = os.environ.get(f"{PREFIX}CONFIG_DIR")
         problems = [

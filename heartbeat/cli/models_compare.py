@@ -16,7 +16,7 @@ from heartbeat.cli.judging import Post, load
 from heartbeat.cli.posts_file import MIXED, read_posts
 from heartbeat.cli.printing import print_json, print_table
 from heartbeat.models import load_identifier
-from heartbeat.models.api import SentimentModel
+from heartbeat.models.api import UNKNOWN, SentimentModel
 from heartbeat.models.catalogue import Catalogue
 from heartbeat.models.choices import NONE
 from heartbeat.models.sentiment import ConfiguredScorer
@@ -79,10 +79,13 @@ async def _languages(_: Settings, models: Sequence[SentimentModel], posts: Seque
             verdicts += [Verdict(max(each, key=each.__getitem__), each) for each in shares]
         said.append(verdicts)
         await model.close()
-    # A gold label is the language; without one, what A says is as good as any to sort posts by.
+    # A gold label is the language; without one, what A says is as good as any to sort posts by. A language that neither
+    # of them has is rightly called unknown.
+    has = {label for model in models for label in model.card.labels}
+    golds = [post.label or (post.lang if post.lang in has or not post.lang else UNKNOWN) for post in posts]
     return [
-        Judged(post if post.label else replace(post, label=post.lang), post.label or post.lang or str(a.label), a, b)
-        for post, a, b in zip(posts, *said, strict=True)
+        Judged(replace(post, label=gold), gold or str(a.label), a, b)
+        for post, gold, a, b in zip(posts, golds, *said, strict=True)
     ]
 
 

@@ -18,6 +18,8 @@ from heartbeat.cli.config_edit import NAME, Edit, change
 from heartbeat.errors import HeartbeatError, ModelError
 from heartbeat.models.catalogue import Catalogue
 from heartbeat.settings import Settings
+from heartbeat.tasks import LANGUAGES
+from heartbeat.tasks.hints import language_of
 from heartbeat.tasks.task import NAME as TASK_NAME
 
 NONE: Final = "none"
@@ -85,6 +87,10 @@ def _keys(settings: Settings, model: str, task: str | None, lang: str | None) ->
         raise Misuse(f"--for-task {task!r}: a task's name has 1 to 64 letters, digits, `-` and `_`")
     if lang is not None and not _LANG.fullmatch(lang):
         raise Misuse(f"--for-lang {lang!r}: is no language's code; give one such as en, de or tr")
+    if lang is not None and lang not in LANGUAGES:
+        meant = language_of(lang)
+        mend = f"that language is {meant} here" if meant else f"it can be {', '.join(sorted(LANGUAGES))}"
+        raise Misuse(f"--for-lang {lang!r}: no post is found to be in it; {mend}")
     if model != NONE:
         entry = Catalogue(settings.models_dir).find(model)
         entry.verify()

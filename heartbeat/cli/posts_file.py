@@ -13,6 +13,7 @@ import orjson
 
 from heartbeat.cli.common import Failure, Misuse
 from heartbeat.cli.judging import Post
+from heartbeat.tasks.hints import language_of
 
 MIXED: Final = "mixed"
 _SHORT: Final = {
@@ -97,7 +98,8 @@ def _from_json(path: Path, at: int, line: str, known: Known | None) -> Post:
     for name, value in (("lang", lang), ("label", label)):
         if value is not None and not isinstance(value, str):
             raise Misuse(f"{path}:{at}: `{name}` has to be a text")
-    return Post(item["content"], lang or None, _label(path, at, label, known), at)
+    # As feeds' hints are read ("en-US", "EN", "no"); what no model here knows stays as it stands.
+    return Post(item["content"], (language_of(lang) or lang) if lang else None, _label(path, at, label, known), at)
 
 
 def _from_tsv(path: Path, at: int, line: str, known: Known | None) -> Post:

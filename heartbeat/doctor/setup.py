@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
 from heartbeat.doctor.findings import Finding, ok, warning, wrong
 from heartbeat.errors import ConfigError, InfluxError, ModelError
 from heartbeat.models.catalogue import Catalogue
+from heartbeat.models.choices import NONE
 from heartbeat.settings import Settings
-from heartbeat.tasks import FEEDS, Task
+from heartbeat.tasks import FEEDS, LANGUAGES, Task
+from heartbeat.tasks.hints import language_of
 
 REACH_S: Final = 3.0
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -41,6 +44,23 @@ def idle(settings: Settings) -> Iterator[tuple[str, str]]:
     if said := settings.influx_unused:
         first = min(settings.model_fields_set & {"influx_org", "influx_bucket", "influx_token"})
         yield first, said
+
+
+def unused_choices(settings: Settings, tasks: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Models chosen for languages and tasks that no post will have: a key, and why."""
+    catalogue = Catalogue(settings.models_dir)
+    for lang, name in settings.sentiment_by_lang.items():
+        key = f"sentiment_by_lang.{lang}"
+        if lang not in LANGUAGES:
+            meant = language_of(lang)
+            yield key, f"no post is in {lang!r}" + (f"; that language is {meant!r} here" if meant else "")
+        elif name != NONE:
+            with suppress(ModelError):  # what cannot be found or read is an error, and told of as one
+                entry = catalogue.find(name)
+                if lang not in entry.card.languages:
+                    yield key, f"{entry.reference} does not know {lang!r}, so other models score it as without this"
+    for task in settings.sentiment_by_task.keys() - set(tasks):
+        yield f"sentiment_by_task.{task}", f"no task is named {task!r}; this counts for a replay with that name alone"
 
 
 def models(settings: Settings, used: Sequence[str]) -> Iterator[Finding]:

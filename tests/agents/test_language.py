@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from heartbeat import topics
-from heartbeat.agents.hints import language_of
 from heartbeat.agents.language import LanguageAgent
 from heartbeat.engine.agent import Batch, Event
 from heartbeat.engine.log import TP
 from heartbeat.models.api import LanguageGuess
 from heartbeat.records import Detected, Heartbeat, Post, Record
 from heartbeat.tasks import LANGUAGES
+from heartbeat.tasks.hints import language_of
 from tests.agents.world import post
 
 

@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr
 from heartbeat.cli import config as config_command
 from heartbeat.codec import Codec
 from heartbeat.engine.log import TP, Append, UnitWrite
+from heartbeat.models.catalogue import Catalogue
 from heartbeat.settings import Settings
 from heartbeat.topics import INGEST
 from tests.cli.commands import POST, ROOT, finish, run, start
@@ -241,6 +242,25 @@ def test_an_influxdb_without_an_address_is_told_of(tmp_path: Path) -> None:
     for where, given in ((ours, {}), (folder, whole)):
         done = inside("config", "check", HEARTBEAT_CONFIG_DIR=where, **given)
         assert done.code == 0 and "warning" not in done.out, done.out
+
+
+def test_models_chosen_for_what_no_post_has_are_told_of(tmp_path: Path) -> None:
+    folder = configured(
+        tmp_path,
+        "sentiment_by_lang:\n  EN: none\n  xx: none\n  tr: sentiment\n  de: sentiment-fast\n  fr: none\n"
+        "sentiment_by_task: {nosuch: none, mine: none}\n",
+        "tasks:\n  - name: mine\n    query: x\n    feeds: [demo]\n",
+    )
+    done = inside("config", "check", "--json", HEARTBEAT_CONFIG_DIR=folder)
+    assert done.code == 0
+    said = {(each["line"], each["key"]): each["problem"] for each in json.loads(done.out)}
+    newest = Catalogue(ROOT / "onnx_models").find("sentiment").reference
+    assert said == {
+        (2, "sentiment_by_lang.EN"): "no post is in 'EN'; that language is 'en' here",
+        (3, "sentiment_by_lang.xx"): "no post is in 'xx'",
+        (4, "sentiment_by_lang.tr"): f"{newest} does not know 'tr', so other models score it as without this",
+        (7, "sentiment_by_task.nosuch"): "no task is named 'nosuch'; this counts for a replay with that name alone",
+    }
 
 
 def test_each_value_says_where_it_comes_from(tmp_path: Path) -> None:

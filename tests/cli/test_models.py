@@ -278,6 +278,20 @@ def test_compare_language_models(run: Run, models_dir: Path, tmp_path: Path) -> 
     assert (found["gold"]["a"]["accuracy"], found["gold"]["b"]["accuracy"]) == (1.0, 0.5)
 
 
+def test_languages_of_a_file_are_read_as_feeds_write_them(run: Run, models_dir: Path, tmp_path: Path) -> None:
+    write_model(models_dir, name="odd", kind="language", labels=["en", "de", "tr", "und"])
+    path = tmp_path / "posts.jsonl"
+    path.write_text('{"content": "dd", "lang": "DE"}\n{"content": "tt", "lang": "tr-TR"}\n')
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text(path.read_text().lower().replace("tr-tr", "tr"))
+    found, same = (run("compare", "language", "odd", "--on", str(each), "--json").json for each in (path, plain))
+    assert found == same
+    # Neither has Swahili, so `und` is right: as `verify` on corrections has it.
+    path.write_text('{"content": "uu", "lang": "sw"}\n{"content": "dd", "lang": "sw"}\n')
+    posts = run("compare", "language", "odd", "--on", str(path), "--json").json
+    assert posts["gold"]["a"]["recall_und"] == posts["gold"]["a"]["accuracy"]
+
+
 def test_what_cannot_be_compared(run: Run, posts: Path, tmp_path: Path) -> None:
     done = run("compare", "language", "gloomy", "--on", str(posts))
     assert done.code == 2 and "one kind" in done.err
@@ -335,6 +349,8 @@ def test_use_refuses_what_makes_no_sense(run: Run, config: Path, models_dir: Pat
         (("sentiment-fast/2",), 1, "is damaged"),
         (("gloomy", "--for-lang", "de"), 1, "does not know the language de; it knows en, tr"),
         (("gloomy", "--for-lang", "German"), 2, "no language's code"),
+        (("none", "--for-lang", "no"), 2, "no post is found to be in it; that language is nb here"),
+        (("none", "--for-lang", "xx"), 2, "no post is found to be in it; it can be ar, bg"),
         (("gloomy", "--for-task", "a b"), 2, "a task's name has"),
         (("gloomy", "--for-task", "a", "--for-lang", "en"), 2, "not both"),
         (("language", "--for-task", "a"), 2, "finds languages"),

@@ -1,12 +1,11 @@
-"""Feeds' own words on the language of a post: `en-US`, `no`, `iw`, `eng` and the like, as the codes used here."""
+"""Languages as feeds and people name them (`en-US`, `no`, `iw`, `eng`), as the codes used here."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Final
 
-from heartbeat.models.api import UNKNOWN
-from heartbeat.tasks import LANGUAGES
+from heartbeat.tasks.loading import LANGUAGES
 
 _ALIASES: Final = {
     **{"no": "nb", "iw": "he", "in": "id"},
@@ -20,10 +19,12 @@ _ALIASES: Final = {
 }
 """Codes that ISO 639-1 has given up, and the three-letter codes."""
 
+_TOLD: Final = LANGUAGES - {"und"}
+
 
 @lru_cache(maxsize=1024)
 def language_of(hint: str) -> str | None:
     """The language that a hint names (a BCP 47 tag or an ISO 639 code, in any case), or None if it names none."""
     code = hint.strip().replace("_", "-").split("-", 1)[0].lower()
     code = _ALIASES.get(code, code)
-    return code if code in LANGUAGES and code != UNKNOWN else None
+    return code if code in _TOLD else None

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from heartbeat.errors import ConfigError
 from heartbeat.tasks import LANGUAGES
 
 Detect = Callable[[Sequence[str]], Iterable[str | None]]
@@ -34,9 +35,9 @@ _RESTRICTED: Final = sorted(LANGUAGES - {"und"})
 
 def held_out(folder: Path) -> dict[str, list[tuple[str, str]]]:
     """(language, text) by set, of what the language model was not trained on."""
-    from heartbeat.training import declaration, language_sets
+    from heartbeat.training import data, declaration, language_sets
 
-    found = language_sets.sets(folder, declaration.sentences(declaration.DEFAULT))
+    found = language_sets.sets(data.data_folder(folder), declaration.sentences(declaration.DEFAULT))
     found |= {"80 characters": found["posts80"], "tweets": found["tweets-reread"]}
     return {name: [(lang, text) for lang, text in found[name] if lang != "war"] for name in HELD_OUT}
 
@@ -194,6 +195,11 @@ def main() -> None:
     if given.one:
         print(json.dumps(measure(given.one, held_out(given.data) if given.data else texts(given.texts))))
         return
+    if given.data:
+        try:
+            held_out(given.data)  # what is missing is said once, not for each detector
+        except ConfigError as error:
+            raise SystemExit(f"Error: {error}") from None
     kinds = HELD_OUT if given.data else SETS
     print(f"| | {' | '.join(kinds)} | texts/s | memory, MB |\n|---|{'---|' * (len(kinds) + 2)}")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}

@@ -3,7 +3,9 @@
 A fifth of the subtitles filed as Serbian are Croatian, a third of the Ukrainian ones Russian. That shows in words that
 only one of the two has: Serbian's list has Croatian's "gdje", "lijepo" and "uvijek" a quarter as often as Croatian's
 list, all three alike. So the share of another language is what hardly any of its common words fall below, and as much
-of its whole list is subtracted.
+of its whole list is subtracted. That holds where both lists have something of each other: if a = (1-p)A + pB and
+b = (1-q)B + qA, then words of A alone are q/(1-p) times as frequent in b as in a, and b - q/(1-p) a has nothing of A,
+and of B the same share of each word.
 """
 
 from __future__ import annotations

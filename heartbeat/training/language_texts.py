@@ -39,8 +39,9 @@ _MOODS: Final = {"xed": "xed_train", "goemotions": "goemotions_train", "semeval"
 SUBTITLES_HELD_OUT_IN: Final = 5
 _WORD_SHARE: Final = 0.22
 _DECLARED_SHARE: Final = {"war": 0.12, UNKNOWN: 0.12}
-"""Of a language's weight, how much the declaration of human rights has; 0.03 where nothing is said here."""
+"""With so much of a language's weight the declaration of human rights is added to it; 0.03 where nothing is said."""
 _OWN_SHARE: Final = 0.75
+"""As much of Waray's weight is added for what was written for this project."""
 _FLATTENED: Final = 0.4
 _NOISE_SHARE: Final = 0.2
 _NO_SPACES: Final = frozenset({"ja", "zh-CN", "zh-HK", "zh-TW", "th", "my", "dv"})

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from heartbeat.errors import ConfigError
 from heartbeat.training import alphabet, corpus, data, features, graph, measures, package, sentiment_texts
 from heartbeat.training.quantise import quantise
 from heartbeat.training.sentiment_texts import LABELS, NEUTRAL, Example
@@ -121,4 +122,7 @@ def _labels(rows: Sequence[Example]) -> measures.Labels:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ConfigError as error:
+        raise SystemExit(f"Error: {error}") from None

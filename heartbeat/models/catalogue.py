@@ -98,6 +98,7 @@ class Entry:
             ) from error
 
 
+_SET_ASIDE: Final = re.compile(r"^\.|~$|\.(?:bak|old|orig|tmp)$", re.IGNORECASE)
 _RESTORE: Final = "get the model's folder anew (`git checkout -- onnx_models`, or a fresh copy)"
 
 
@@ -108,10 +109,14 @@ class Catalogue:
         self.models_dir = models_dir
 
     def list(self) -> list[Entry]:
-        """Every model and version that is there, by name, the newest version first. No card is read."""
+        """Every model and version that is there, by name, the newest version first. No card is read.
+
+        Folders that were set aside (`1.0.0~`, `1.0.0.bak`, `.1.0.0`) are no versions.
+        """
         found = [
             Entry(card.parent.parent.name, card.parent.name, card.parent)
             for card in self.models_dir.glob(f"*/*/{CARD}")
+            if not _SET_ASIDE.search(card.parent.name)
         ]
         found.sort(key=lambda entry: _order(entry.version), reverse=True)
         return sorted(found, key=lambda entry: entry.name)

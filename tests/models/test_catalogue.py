@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ def test_the_newest_version_is_found_by_name_and_any_by_name_and_version(tmp_pat
         "mood/9",
         "mood/2",
     ]
+
+
+def test_folders_that_were_set_aside_are_no_versions(tmp_path: Path) -> None:
+    write_model(tmp_path, name="mood", version="2")
+    for aside in ("2~", "2.bak", "3.OLD", ".3"):
+        shutil.copytree(tmp_path / "mood" / "2", tmp_path / "mood" / aside)
+    assert [entry.reference for entry in Catalogue(tmp_path).list()] == ["mood/2"]
+    with pytest.raises(ModelMissing, match="there is: mood/2"):
+        Catalogue(tmp_path).find("mood/2~")
 
 
 ORDERED = ("0.9", "1.0-alpha", "1.0-beta2", "1.0-beta10", "1.0", "1.0.1", "1.2", "1.10", "2", "2025.1.3", "2025.10.1")

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, default=Path("onnx_models"))
     parser.add_argument("--version", required=True)
     parser.add_argument("--licences", choices=("all", "permissive"), default="all")
-    parser.add_argument("--snippets", type=int, default=60_000_000)
+    parser.add_argument("--snippets", type=int, default=100_000_000)
     parser.add_argument("--bits", type=int, default=19, help="2**bits rows")
     parser.add_argument("--dims", type=int, default=15)
     parser.add_argument("--orders", type=int, default=6, help="longest n-gram")

@@ -12,6 +12,7 @@ from heartbeat.cli.common import EXIT_FAILED, printable, with_settings
 from heartbeat.cli.printing import print_json, print_table, size
 from heartbeat.errors import ModelError, ModelMissing
 from heartbeat.models.catalogue import Catalogue, Entry
+from heartbeat.models.choices import NONE
 from heartbeat.settings import Settings
 
 
@@ -96,7 +97,7 @@ def uses(settings: Settings, catalogue: Catalogue) -> tuple[dict[str, list[str]]
     used: dict[str, list[str]] = {}
     wrong: list[str] = []
     for use, setting, name in named:
-        if name == "none" and setting != "language_model":
+        if name == NONE and setting != "language_model":
             continue
         try:
             entry = catalogue.find(name)

@@ -17,12 +17,12 @@ from heartbeat.cli.common import Failure, Misuse, with_settings
 from heartbeat.cli.config_edit import NAME, Edit, change
 from heartbeat.errors import HeartbeatError, ModelError
 from heartbeat.models.catalogue import Catalogue
+from heartbeat.models.choices import NONE
 from heartbeat.settings import Settings
 from heartbeat.tasks import LANGUAGES
 from heartbeat.tasks.hints import language_of
 from heartbeat.tasks.task import NAME as TASK_NAME
 
-NONE: Final = "none"
 _LANG: Final = re.compile("[a-z]{2,3}")
 
 

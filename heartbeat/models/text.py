@@ -27,7 +27,6 @@ _ENTITY: Final = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d++);")
 # A host name without a scheme is a link only with a path behind it ("t.co/x"): "end.Next" is a missing space.
 _PATH: Final = re.compile(r"(?<![\w.-])[\w-]++(?:\.[\w-]++)++/\S*+|(?<![\w/])/?[ur]/\w++")
 
-
 _UNSEEN: Final = "\u00ad\u2060\ufeff"
 """Soft hyphen, word joiner, byte order mark: they stand within words, and no reader sees them."""
 

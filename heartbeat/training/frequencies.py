@@ -11,6 +11,7 @@ and of B the same share of each word.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ import numpy as np
 from heartbeat.training import data
 
 Frequencies = Mapping[str, float]
-"""Word to share of all that is said; about 1 in sum."""
+"""Word to share of all that is said, the most common first; about 1 in sum."""
 
 _COMMON: Final = 1000
 """So many of a language's most common words are looked for in another's list."""
@@ -38,7 +39,7 @@ def by_language(folder: Path) -> dict[str, Frequencies]:
 
 def share_of(other: Frequencies, mixed: Frequencies) -> float:
     """How much of a mixed list is in another language, by the other language's list: 0 to 1."""
-    common = sorted(other, key=lambda word: -other[word])[:_COMMON]
+    common = list(islice(other, _COMMON))
     if not mixed or len(common) < _COMMON:
         return 0.0
     return min(1.0, float(np.quantile([mixed.get(word, 0.0) / other[word] for word in common], _FLOOR)))
@@ -47,7 +48,7 @@ def share_of(other: Frequencies, mixed: Frequencies) -> float:
 def _shares(counts: Mapping[str, int]) -> Frequencies:
     kept = {word: count for word, count in counts.items() if len(word) > 1 and count > 2}
     total = sum(kept.values())
-    return {word: count / total for word, count in kept.items()}
+    return {word: count / total for word, count in sorted(kept.items(), key=lambda row: -row[1])}
 
 
 def _unmixed(lang: str, mixed: Mapping[str, Frequencies]) -> Frequencies:

@@ -98,18 +98,18 @@ def _declared(declared: Declared) -> list[Texts]:
         weight = _LANGUAGE_WEIGHT.get(lang, 1.0) * _DECLARED_SHARE.get(lang, 0.03)
         spaces = sum(text.count(" ") for text in texts)
         pieces = WORDS if spaces > len(texts) else CHARACTERS
-        found.append(Texts(LABELS.index(lang), "udhr", texts, pieces, weight / unknown if lang == UNKNOWN else weight))
+        found.append(
+            Texts(
+                LABELS.index(lang), declaration.SOURCE, texts, pieces, weight / unknown if lang == UNKNOWN else weight
+            )
+        )
     return found
 
 
 def _spoken(folder: Path, permissive: bool) -> dict[str, dict[str, list[str]]]:
     """Subtitles, comments and tweets that were collected for their moods, by language and source."""
     found: dict[str, dict[str, list[str]]] = {}
-    for source, name in {
-        "xed": "xed_train",
-        "goemotions": "goemotions_train",
-        "semeval": "semeval2013-2016_train",
-    }.items():
+    for source, name in _MOODS.items():
         if permissive and data.terms_of(source).research_only:
             continue
         for lang, _, text in data.moods(folder, name):
